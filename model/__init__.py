@@ -1,0 +1,1 @@
+"""Everything acoustic: alphabet, features, network, bundle, training, evaluation."""

@@ -1,0 +1,91 @@
+"""Read audio files of any common format as mono samples at one rate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+from model.errors import AudioFileError
+
+FORMATS = "WAV, FLAC, Ogg, Opus or MP3"
+
+
+def stream_audio(path: str | Path, sample_rate: int, block_s: float) -> Iterator[np.ndarray]:
+    """Yield a file's audio in blocks, mixed to mono and resampled by one resampler.
+
+    Args:
+        path: A file that libsndfile reads: WAV, FLAC, Ogg Vorbis, Opus or MP3.
+        sample_rate: Rate of the yielded samples, Hz.
+        block_s: Length of the blocks read from the file, seconds.
+
+    Yields:
+        float32 arrays (n,), -1 to 1; n varies with the resampler.
+
+    Raises:
+        AudioFileError: If the file is missing, empty, damaged or not audio.
+    """
+    with open_audio(path) as file:
+        rate = file.samplerate
+        resampler = (
+            None
+            if rate == sample_rate
+            else soxr.ResampleStream(rate, sample_rate, 1, dtype="float32")
+        )
+        heard = 0
+        try:
+            while True:
+                block = file.read(max(1, round(block_s * rate)), dtype="float32", always_2d=True)
+                heard += len(block)
+                last = len(block) == 0
+                mono = np.ascontiguousarray(block.mean(axis=1, dtype=np.float32))
+                mono = mono if resampler is None else resampler.resample_chunk(mono, last=last)
+                if len(mono):
+                    yield _without_nan(mono)
+                if last:
+                    break
+        except soundfile.SoundFileError as error:
+            raise AudioFileError(f"{path}: damaged after {heard / rate:.2f} s: {error}") from error
+        if heard == 0:
+            raise AudioFileError(f"{path}: holds no samples; give a recording with sound in it")
+
+
+def read_audio(path: str | Path, sample_rate: int) -> np.ndarray:
+    """Return a whole file as float32 samples (n,) at ``sample_rate`` Hz, mono.
+
+    Raises:
+        AudioFileError: As :func:`stream_audio`.
+    """
+    return np.concatenate(list(stream_audio(path, sample_rate, block_s=10.0)))
+
+
+def open_audio(path: str | Path) -> soundfile.SoundFile:
+    """Open an audio file for reading.
+
+    Raises:
+        AudioFileError: If it is missing, empty or not audio; the message says which.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise AudioFileError(f"{path}: no such file")
+    if path.is_dir():
+        raise AudioFileError(f"{path}: is a folder; give an audio file")
+    try:
+        if path.stat().st_size == 0:
+            raise AudioFileError(f"{path}: the file is empty (0 bytes)")
+        return soundfile.SoundFile(str(path))
+    except soundfile.SoundFileError as error:
+        reason = getattr(error, "error_string", str(error))
+        raise AudioFileError(f"{path}: not readable as {FORMATS}: {reason}") from error
+    except OSError as error:
+        raise AudioFileError(f"{path}: {error.strerror or error}") from error
+
+
+def _without_nan(samples: np.ndarray) -> np.ndarray:
+    """Return finite samples; float files may hold NaN or infinity."""
+    if np.isfinite(samples).all():
+        return samples
+    return np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0)

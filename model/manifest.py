@@ -1,0 +1,138 @@
+"""Manifests: JSON Lines files that pair recordings with their transcripts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from model.alphabet import ENGLISH, Alphabet
+from model.errors import ManifestError
+
+SHOWN_PROBLEMS = 20
+"""How many of a manifest's problems a message lists."""
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One row of a manifest.
+
+    Attributes:
+        audio: Path of the recording; relative paths start at the manifest's folder.
+        text: Transcript in the symbols of the alphabet.
+        duration: Seconds.
+        speaker: Name of the speaker, or "".
+        corpus: Name of the corpus, or "".
+        source: "machine" where a recogniser wrote the transcript, or "".
+    """
+
+    audio: Path
+    text: str
+    duration: float
+    speaker: str = ""
+    corpus: str = ""
+    source: str = ""
+
+
+def read_manifest(path: str | Path, alphabet: Alphabet = ENGLISH) -> list[Utterance]:
+    """Read and check a manifest.
+
+    Args:
+        path: A file of JSON Lines with at least ``audio``, ``text`` and ``duration``.
+        alphabet: The symbols that transcripts may use.
+
+    Raises:
+        ManifestError: If the file is missing or empty, or rows are unusable; every
+            problem is listed with its line.
+    """
+    path = Path(path)
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestError(f"{path}: cannot be read as a manifest: {error}") from error
+    rows: list[Utterance] = []
+    problems: list[str] = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            rows.append(_parse_row(line, path.parent, alphabet))
+        except ValueError as error:
+            problems.append(f"{path}:{number}: {error}")
+    if problems:
+        raise ManifestError(_list_problems(problems))
+    if not rows:
+        raise ManifestError(
+            f"{path}: holds no rows; write one JSON object a line with audio, text and duration"
+        )
+    return rows
+
+
+def read_manifests(
+    paths: Iterable[str | Path], alphabet: Alphabet = ENGLISH
+) -> list[Utterance]:
+    """Read several manifests, joined in order; see :func:`read_manifest`."""
+    return [row for path in paths for row in read_manifest(path, alphabet)]
+
+
+def write_manifest(path: str | Path, rows: Iterable[Utterance]) -> int:
+    """Write a manifest and return its number of rows; audio paths become relative to it.
+
+    Raises:
+        ManifestError: If the file cannot be written.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lines = list(_format_rows(rows, path.parent.resolve()))
+        path.write_text("".join(lines), encoding="utf-8")
+    except OSError as error:
+        raise ManifestError(f"{path}: cannot be written: {error.strerror or error}") from error
+    return len(lines)
+
+
+def _parse_row(line: str, folder: Path, alphabet: Alphabet) -> Utterance:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"is not JSON: {error}") from error
+    if not isinstance(row, dict):
+        raise ValueError("must be a JSON object")
+    for key, kinds in (("audio", str), ("text", str), ("duration", (int, float))):
+        if not isinstance(row.get(key), kinds) or isinstance(row.get(key), bool):
+            raise ValueError(f"{key}: is missing or of the wrong type, got {row.get(key)!r}")
+    if not row["text"].strip():
+        raise ValueError("text: must not be empty")
+    if not 0 < row["duration"] < 86_400:
+        raise ValueError(f"duration: must be above 0 s, got {row['duration']}")
+    alphabet.encode(row["text"])
+    return Utterance(
+        audio=folder / row["audio"],
+        text=row["text"],
+        duration=float(row["duration"]),
+        speaker=str(row.get("speaker", "")),
+        corpus=str(row.get("corpus", "")),
+        source=str(row.get("source", "")),
+    )
+
+
+def _format_rows(rows: Iterable[Utterance], folder: Path) -> Iterator[str]:
+    for row in rows:
+        audio = row.audio.resolve()
+        record: dict[str, str | float] = {
+            "audio": str(audio.relative_to(folder) if audio.is_relative_to(folder) else audio),
+            "text": row.text,
+            "duration": round(row.duration, 3),
+        }
+        for key in ("speaker", "corpus", "source"):
+            if value := getattr(row, key):
+                record[key] = value
+        yield json.dumps(record, ensure_ascii=False) + "\n"
+
+
+def _list_problems(problems: list[str]) -> str:
+    shown = problems[:SHOWN_PROBLEMS]
+    if len(problems) > len(shown):
+        shown.append(f"… and {len(problems) - len(shown)} more problems")
+    return "\n".join(shown)

@@ -1,0 +1,1 @@
+"""Audio in, captions out: sources, segmenter, recogniser, runner, displays."""

@@ -1,0 +1,32 @@
+"""What can go wrong while capturing and showing, on top of ``model.errors``.
+
+CaptionerError
+├── UsageError
+│   └── DeviceError             no input device answers to the request
+│       └── PortAudioMissing    the PortAudio library is not installed
+├── CaptureError                capture failed while running
+├── OutputError                 captions cannot be written to the place asked for
+└── StageFailed                 a stage of the pipeline raised; the first one wins
+"""
+
+from model.errors import CaptionerError, UsageError
+
+
+class DeviceError(UsageError):
+    """No input device answers to the request; the message lists those there are."""
+
+
+class PortAudioMissing(DeviceError):
+    """The PortAudio library, which only the microphone needs, is not installed."""
+
+
+class CaptureError(CaptionerError):
+    """Capture failed while running and could not be taken up again."""
+
+
+class OutputError(CaptionerError):
+    """Captions cannot be written to the place asked for."""
+
+
+class StageFailed(CaptionerError):
+    """A stage of the pipeline raised an unexpected error; its name is in the message."""
