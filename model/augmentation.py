@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from model.settings import at_least, between, check
+
 
 @dataclass(frozen=True)
 class AugmentationSettings:
@@ -31,18 +33,12 @@ class AugmentationSettings:
     masks_from: float = 0.25
 
     def __post_init__(self) -> None:
-        rules = {
-            "tempo, vocal_tract: must be 0 to 0.5": 0 <= self.tempo <= 0.5
-            and 0 <= self.vocal_tract <= 0.5,
-            "band_masks, band_mask_size, time_masks_per_s, time_mask_s: must not be negative": min(
-                self.band_masks, self.band_mask_size, self.time_masks_per_s, self.time_mask_s
-            )
-            >= 0,
-            "masks_from: must be 0 to 1": 0 <= self.masks_from <= 1,
-        }
-        broken = [rule for rule, holds in rules.items() if not holds]
-        if broken:
-            raise ValueError("augmentation." + "; augmentation.".join(broken))
+        check(
+            self,
+            between(0, 0.5, "tempo", "vocal_tract"),
+            at_least(0, "band_masks", "band_mask_size", "time_masks_per_s", "time_mask_s"),
+            between(0, 1, "masks_from"),
+        )
 
 
 def change_tempo(features: np.ndarray, frames: int) -> np.ndarray:

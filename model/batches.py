@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -154,7 +154,8 @@ class Corpus:
 
     def _label_room(self, bucket: int, tempo: float) -> int:
         """Return the most labels that an utterance of this bucket can have, in tens."""
-        fits = self._lengths[self.usable] / (1 + tempo) <= self._edges[bucket]
+        shortest = np.round(self._lengths[self.usable] / (1 + tempo))
+        fits = shortest <= self._edges[bucket]
         most = max((len(self._labels[row]) for row in self.usable[fits]), default=1)
         return -(-most // 10) * 10
 
@@ -164,7 +165,7 @@ def frames_needed(labels: np.ndarray) -> int:
     return len(labels) + int(np.count_nonzero(labels[1:] == labels[:-1]))
 
 
-def prefetch(items: Iterable[Item], ahead: int = 4) -> Iterator[Item]:
+def prefetch(items: Iterable[Item], ahead: int = 4) -> Generator[Item, None, None]:
     """Yield ``items``, computed by a thread up to ``ahead`` of the consumer.
 
     An exception in ``items`` is raised to the consumer; closing ends the thread.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import jiwer
 import numpy as np
@@ -30,6 +30,9 @@ class ErrorRates:
     insertions: int = 0
     characters: int = 0
     character_errors: int = 0
+
+    def __add__(self, other: ErrorRates) -> ErrorRates:
+        return ErrorRates(*map(sum, zip(astuple(self), astuple(other), strict=True)))
 
     @property
     def wer(self) -> float:

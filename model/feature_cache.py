@@ -9,18 +9,23 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from model.audio import read_audio
-from model.errors import ManifestError, TrainingError
+from model.errors import AudioFileError, ManifestError, TrainingError
 from model.features import FeatureExtractor, FeatureSettings, FeatureStatistics
-from model.manifest import Utterance
+from model.manifest import Utterance, list_problems
 
 FORMAT = 1
 """Raised whenever the content of a cache changes its meaning."""
 
 MINIMUM_DEVIATION = 1e-2
+"""Keeps a band that never changes, such as one above a telephone's range, from exploding."""
+
+POOLED_ROWS = 64
+"""From this many recordings on, several processes are worth starting."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,7 @@ class CachedFeatures:
         start = self.ends[index - 1] if index else 0
         return np.asarray(self.frames[start : self.ends[index]], np.float32)
 
-    def statistics(self, prior_frames: float) -> FeatureStatistics:
+    def statistics(self, prior_frames: float = FeatureStatistics.prior_frames) -> FeatureStatistics:
         """Return the statistics of all utterances; see :class:`FeatureStatistics`."""
         mels = self.frames.shape[1]
         total, squares = np.zeros(mels), np.zeros(mels)
@@ -86,21 +91,26 @@ def cached_features(
     folder = Path(folder)
     name = _key(rows, settings)
     frames_path, ends_path = folder / f"{name}.frames.npy", folder / f"{name}.ends.npy"
-    if not ends_path.exists():
-        try:
+    try:
+        if not ends_path.exists():
             folder.mkdir(parents=True, exist_ok=True)
             _compute(rows, settings, frames_path, ends_path, progress, workers)
-        except OSError as error:
-            raise TrainingError(
-                f"{folder}: the feature cache cannot be written ({error.strerror or error}); "
-                "free some space or choose another folder with --cache"
-            ) from error
-    return CachedFeatures(np.load(frames_path, mmap_mode="r"), np.load(ends_path))
+        return CachedFeatures(np.load(frames_path, mmap_mode="r"), np.load(ends_path))
+    except OSError as error:
+        raise TrainingError(
+            f"{folder}: the feature cache cannot be written or read ({error.strerror or error}); "
+            "free some space or choose another folder with --cache"
+        ) from error
+    except (EOFError, ValueError) as error:
+        raise TrainingError(
+            f"{frames_path}: is damaged ({error}); delete it and {ends_path.name}, "
+            "and they are computed again"
+        ) from error
 
 
 def _key(rows: Sequence[Utterance], settings: FeatureSettings) -> str:
     digest = hashlib.sha256(json.dumps([FORMAT, asdict(settings)]).encode())
-    problems = []
+    problems: list[str] = []
     for row in rows:
         try:
             status = row.audio.stat()
@@ -109,7 +119,7 @@ def _key(rows: Sequence[Utterance], settings: FeatureSettings) -> str:
             continue
         digest.update(f"{row.audio.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
     if problems:
-        raise ManifestError("\n".join(problems[:20]))
+        raise ManifestError(list_problems(problems))
     return digest.hexdigest()[:16]
 
 
@@ -123,33 +133,52 @@ def _compute(
 ) -> None:
     """Write both files; the ends come last, so that a broken run leaves no valid cache."""
     partial = frames_path.with_suffix(".partial")
-    ends, total = [], 0
-    with partial.open("wb") as file:
-        for done, features in enumerate(_extract_all(rows, settings, workers), 1):
-            file.write(features.tobytes())
-            total += len(features)
-            ends.append(total)
-            progress(done)
-    raw = np.memmap(partial, np.float16, "r", shape=(total, settings.mels))
-    np.save(frames_path, raw)
-    partial.unlink()
+    lengths: list[int] = []
+    problems: list[str] = []
+    try:
+        with partial.open("wb") as file:
+            _write_header(file, (0, settings.mels))
+            for done, features in enumerate(_extract_all(rows, settings, workers), 1):
+                if isinstance(features, str):
+                    problems.append(features)
+                else:
+                    file.write(features.tobytes())
+                    lengths.append(len(features))
+                progress(done)
+            file.seek(0)
+            _write_header(file, (sum(lengths), settings.mels))
+        if problems:
+            raise ManifestError(list_problems(problems))
+        os.replace(partial, frames_path)
+    finally:
+        partial.unlink(missing_ok=True)
     temporary = ends_path.with_suffix(".partial.npy")
-    np.save(temporary, np.asarray(ends, np.int64))
+    np.save(temporary, np.cumsum(lengths, dtype=np.int64))
     os.replace(temporary, ends_path)
+
+
+def _write_header(file: BinaryIO, shape: tuple[int, int]) -> None:
+    """Write the header of a float16 NPY file; NumPy gives all lengths the same room."""
+    header = {"descr": "<f2", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)  # type: ignore[no-untyped-call]
 
 
 def _extract_all(
     rows: Sequence[Utterance], settings: FeatureSettings, workers: int | None
-) -> Iterator[np.ndarray]:
+) -> Iterator[np.ndarray | str]:
     jobs = [(row.audio, settings) for row in rows]
-    if workers == 1 or len(jobs) < 64:
+    if workers == 1 or len(jobs) < POOLED_ROWS:
         yield from map(_extract, jobs)
         return
     with ProcessPoolExecutor(workers) as pool:
         yield from pool.map(_extract, jobs, chunksize=32)
 
 
-def _extract(job: tuple[Path, FeatureSettings]) -> np.ndarray:
+def _extract(job: tuple[Path, FeatureSettings]) -> np.ndarray | str:
+    """Return the features of a recording, float16 (frames, mels), or what is wrong with it."""
     path, settings = job
-    samples = read_audio(path, settings.sample_rate)
+    try:
+        samples = read_audio(path, settings.sample_rate)
+    except AudioFileError as error:
+        return str(error)
     return FeatureExtractor(settings).extract(samples).astype(np.float16)

@@ -13,6 +13,8 @@ import numpy as np
 from scipy import fft as scipy_fft
 from scipy.signal.windows import hann
 
+from model.settings import Rule, at_least, check
+
 LOG_FLOOR = 1e-6
 """Added to every mel power before the logarithm: about -60 dB of a full-scale tone."""
 
@@ -40,18 +42,23 @@ class FeatureSettings:
     high_hz: float = 7_600.0
 
     def __post_init__(self) -> None:
-        rules = {
-            "hop: must be 1 to window": 1 <= self.hop <= self.window,
-            "fft_size: must be at least window": self.fft_size >= self.window,
-            "mels: must be 1 to fft_size / 2": 1 <= self.mels <= self.fft_size // 2,
-            "low_hz, high_hz: must rise from 0 to sample_rate / 2": 0
-            <= self.low_hz
-            < self.high_hz
-            <= self.sample_rate / 2,
-        }
-        broken = [rule for rule, holds in rules.items() if not holds]
-        if broken:
-            raise ValueError("features." + "; features.".join(broken))
+        check(
+            self,
+            at_least(1, "sample_rate", "window"),
+            Rule("must be 1 to window", ("hop",), lambda hop: 1 <= hop <= self.window),
+            Rule("must be at least window", ("fft_size",), lambda size: size >= self.window),
+            Rule("must be 1 to fft_size / 2", ("mels",), lambda n: 1 <= n <= self.fft_size // 2),
+            Rule(
+                "must be 0 or more and below high_hz",
+                ("low_hz",),
+                lambda hz: 0 <= hz < self.high_hz,
+            ),
+            Rule(
+                "must be at most sample_rate / 2",
+                ("high_hz",),
+                lambda hz: hz <= self.sample_rate / 2,
+            ),
+        )
 
     @property
     def frame_s(self) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from model.alphabet import ENGLISH, Alphabet
 from model.errors import ManifestError
 
 SHOWN_PROBLEMS = 20
-"""How many of a manifest's problems a message lists."""
+"""How many problems of a manifest or its recordings a message lists."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def read_manifest(path: str | Path, alphabet: Alphabet = ENGLISH) -> list[Uttera
         except ValueError as error:
             problems.append(f"{path}:{number}: {error}")
     if problems:
-        raise ManifestError(_list_problems(problems))
+        raise ManifestError(list_problems(problems))
     if not rows:
         raise ManifestError(
             f"{path}: holds no rows; write one JSON object a line with audio, text and duration"
@@ -69,9 +69,7 @@ def read_manifest(path: str | Path, alphabet: Alphabet = ENGLISH) -> list[Uttera
     return rows
 
 
-def read_manifests(
-    paths: Iterable[str | Path], alphabet: Alphabet = ENGLISH
-) -> list[Utterance]:
+def read_manifests(paths: Iterable[str | Path], alphabet: Alphabet = ENGLISH) -> list[Utterance]:
     """Read several manifests, joined in order; see :func:`read_manifest`."""
     return [row for path in paths for row in read_manifest(path, alphabet)]
 
@@ -90,6 +88,23 @@ def write_manifest(path: str | Path, rows: Iterable[Utterance]) -> int:
     except OSError as error:
         raise ManifestError(f"{path}: cannot be written: {error.strerror or error}") from error
     return len(lines)
+
+
+def hours_by_corpus(rows: Iterable[Utterance]) -> dict[str, float]:
+    """Return the hours of speech of each corpus, the largest first."""
+    seconds: dict[str, float] = {}
+    for row in rows:
+        seconds[row.corpus] = seconds.get(row.corpus, 0.0) + row.duration
+    ranked = sorted(seconds, key=lambda corpus: -seconds[corpus])
+    return {corpus: round(seconds[corpus] / 3600, 4) for corpus in ranked}
+
+
+def list_problems(problems: Sequence[str]) -> str:
+    """Return problems as lines, the first ones only where they are many."""
+    shown = list(problems[:SHOWN_PROBLEMS])
+    if len(problems) > len(shown):
+        shown.append(f"… and {len(problems) - len(shown)} more problems")
+    return "\n".join(shown)
 
 
 def _parse_row(line: str, folder: Path, alphabet: Alphabet) -> Utterance:
@@ -129,10 +144,3 @@ def _format_rows(rows: Iterable[Utterance], folder: Path) -> Iterator[str]:
             if value := getattr(row, key):
                 record[key] = value
         yield json.dumps(record, ensure_ascii=False) + "\n"
-
-
-def _list_problems(problems: list[str]) -> str:
-    shown = problems[:SHOWN_PROBLEMS]
-    if len(problems) > len(shown):
-        shown.append(f"… and {len(problems) - len(shown)} more problems")
-    return "\n".join(shown)

@@ -2,69 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import keras
 from keras import ops
 
+from model.recipe import NetworkSettings
 from model.recurrent import BidirectionalGRU
-
-
-@dataclass(frozen=True)
-class NetworkSettings:
-    """Shape of the network.
-
-    Attributes:
-        features: Size of an input frame.
-        symbols: Size of the output, the blank included.
-        kernels: Length of each convolution, in its input frames; odd.
-        strides: Stride of each convolution.
-        filters: Channels of the convolutions.
-        layers: Bidirectional GRU layers.
-        units: Units of each direction of a GRU layer.
-        dropout: Share of each GRU layer's inputs dropped in training.
-    """
-
-    features: int = 80
-    symbols: int = 29
-    kernels: tuple[int, ...] = (11, 7)
-    strides: tuple[int, ...] = (2, 2)
-    filters: int = 256
-    layers: int = 3
-    units: int = 256
-    dropout: float = 0.1
-
-    def __post_init__(self) -> None:
-        rules = {
-            "kernels and strides: must be as many, at least one": len(self.kernels)
-            == len(self.strides)
-            >= 1,
-            "kernels: must be odd and positive": all(k > 0 and k % 2 for k in self.kernels),
-            "strides: must be at least 1": all(stride >= 1 for stride in self.strides),
-            "features, symbols, filters, layers, units: must be at least 1": min(
-                self.features, self.symbols, self.filters, self.layers, self.units
-            )
-            >= 1,
-            "dropout: must be 0 or more and below 1": 0 <= self.dropout < 1,
-        }
-        broken = [rule for rule, holds in rules.items() if not holds]
-        if broken:
-            raise ValueError("network." + "; network.".join(broken))
-
-    @property
-    def stride(self) -> int:
-        """Feature frames in one output frame."""
-        product = 1
-        for stride in self.strides:
-            product *= stride
-        return product
-
-    def output_frames(self, frames: Any) -> Any:
-        """Return how many frames come out for ``frames`` going in; ints or integer arrays."""
-        for stride in self.strides:
-            frames = -(-frames // stride)
-        return frames
 
 
 @keras.saving.register_keras_serializable("captioner")

@@ -78,11 +78,10 @@ def _recur(projected: Any, kernel: Any, bias: Any, mask: Any, reverse: bool) -> 
 
     @ops.custom_gradient  # type: ignore[untyped-decorator]
     def run(projected: Any, kernel: Any, bias: Any, mask: Any) -> Any:
-        states, saved = _forward(projected, kernel, bias, mask, reverse)
+        states = _forward(projected, kernel, bias, mask, reverse)
 
-        def gradient(*arguments: Any, upstream: Any = None) -> Any:
-            above = arguments[0] if upstream is None else upstream
-            return _backward(above, saved, kernel, mask, reverse)
+        def gradient(above: Any) -> Any:
+            return _backward(above, states, projected, kernel, bias, mask, reverse)
 
         return states, gradient
 
@@ -90,50 +89,83 @@ def _recur(projected: Any, kernel: Any, bias: Any, mask: Any, reverse: bool) -> 
 
 
 def _forward(projected: Any, kernel: Any, bias: Any, mask: Any, reverse: bool) -> Any:
-    units = kernel.shape[0]
+    """Return the state after each step, (time, batch, units)."""
 
     def step(state: Any, now: Any) -> Any:
         inputs, present = now
-        recurrent = ops.matmul(state, kernel) + bias
-        gates = ops.sigmoid(inputs[:, : 2 * units] + recurrent[:, : 2 * units])
-        update, reset = gates[:, :units], gates[:, units:]
-        candidate = ops.tanh(inputs[:, 2 * units :] + reset * recurrent[:, 2 * units :])
-        blend = update * state + (1 - update) * candidate
-        new = present * blend + (1 - present) * state
-        return new, (new, state, gates, candidate, recurrent[:, 2 * units :])
+        update, _, candidate, _ = _gates(inputs, ops.matmul(state, kernel) + bias)
+        new = state + present * (1 - update) * (candidate - state)
+        return new, new
 
-    start = ops.zeros_like(projected[0, :, :units])
-    _, (states, *saved) = ops.scan(step, start, (projected, mask), reverse=reverse)
-    return states, saved
+    start = ops.zeros_like(projected[0, :, : kernel.shape[0]])
+    return _scan(step, start, (projected, mask), reverse)
 
 
-def _backward(above: Any, saved: Any, kernel: Any, mask: Any, reverse: bool) -> Any:
-    """Return the gradients of projected inputs, kernel, bias and mask."""
-    units = kernel.shape[0]
+def _backward(
+    above: Any, states: Any, projected: Any, kernel: Any, bias: Any, mask: Any, reverse: bool
+) -> Any:
+    """Return the gradients of projected inputs, kernel, bias and mask.
+
+    The gates of all steps are computed again in one product, which leaves the
+    loop with the gradient of the state alone.
+    """
+    start = ops.zeros_like(states[:1])
+    before = ops.concatenate([states[1:], start] if reverse else [start, states[:-1]], axis=0)
+    update, reset, candidate, recurrent = _gates(projected, ops.matmul(before, kernel) + bias)
+    to_update = mask * (before - candidate) * update * (1 - update)
+    to_candidate = mask * (1 - update) * (1 - candidate * candidate)
+    to_reset = to_candidate * recurrent * reset * (1 - reset)
+    to_inputs = ops.concatenate([to_update, to_reset, to_candidate], axis=-1)
+    to_recurrent = ops.concatenate([to_update, to_reset, to_candidate * reset], axis=-1)
+    kept = 1 - mask * (1 - update)
     transposed = ops.transpose(kernel)
-    before = saved[0]
 
     def step(carried: Any, now: Any) -> Any:
-        above, state, gates, candidate, recurrent, present = now
-        update, reset = gates[:, :units], gates[:, units:]
+        above, to_recurrent, kept = now
         total = above + carried
-        active = total * present
-        to_candidate = active * (1 - update) * (1 - candidate * candidate)
-        to_update = active * (state - candidate) * update * (1 - update)
-        to_reset = to_candidate * recurrent * reset * (1 - reset)
-        to_gates = ops.concatenate([to_update, to_reset], axis=-1)
-        to_inputs = ops.concatenate([to_gates, to_candidate], axis=-1)
-        to_recurrent = ops.concatenate([to_gates, to_candidate * reset], axis=-1)
-        carried = (
-            total * (1 - present) + active * update + ops.matmul(to_recurrent, transposed)
-        )
-        return carried, (to_inputs, to_recurrent)
+        return total * kept + ops.matmul(_thrice(total) * to_recurrent, transposed), total
 
-    _, (to_inputs, to_recurrent) = ops.scan(
-        step, ops.zeros_like(above[0]), (above, *saved, mask), reverse=not reverse
-    )
-    to_kernel = ops.matmul(
-        ops.transpose(ops.reshape(before, (-1, units))),
-        ops.reshape(to_recurrent, (-1, 3 * units)),
-    )
-    return to_inputs, to_kernel, ops.sum(to_recurrent, axis=(0, 1)), ops.zeros_like(mask)
+    totals = _scan(step, ops.zeros_like(start[0]), (above, to_recurrent, kept), not reverse)
+    totals = _thrice(totals)
+    to_recurrent = totals * to_recurrent
+    to_kernel = ops.tensordot(before, to_recurrent, axes=[[0, 1], [0, 1]])
+    to_bias = ops.sum(to_recurrent, axis=(0, 1))
+    return totals * to_inputs, to_kernel, to_bias, ops.zeros_like(mask)
+
+
+def _gates(inputs: Any, recurrent: Any) -> tuple[Any, Any, Any, Any]:
+    """Return update, reset, candidate and the candidate's recurrent part, (..., units) each."""
+    units = inputs.shape[-1] // 3
+    gates = ops.sigmoid(inputs[..., : 2 * units] + recurrent[..., : 2 * units])
+    update, reset = gates[..., :units], gates[..., units:]
+    recurrent = recurrent[..., 2 * units :]
+    return update, reset, ops.tanh(inputs[..., 2 * units :] + reset * recurrent), recurrent
+
+
+def _thrice(values: Any) -> Any:
+    """Return ``values`` (..., units) once for each gate, (..., 3 * units)."""
+    return ops.concatenate([values, values, values], axis=-1)
+
+
+def _scan(step: Any, start: Any, inputs: tuple[Any, ...], reverse: bool) -> Any:
+    """Return what ``step(state, inputs at a time) -> (state, output)`` gives out, stacked."""
+    if keras.backend.backend() == "tensorflow":
+        return _tensorflow_scan(step, start, inputs, reverse)
+    return ops.scan(step, start, inputs, reverse=reverse)[1]
+
+
+def _tensorflow_scan(step: Any, start: Any, inputs: tuple[Any, ...], reverse: bool) -> Any:
+    """Scan in TensorFlow, where ``keras.ops.scan`` fails when the time is not known."""
+    import tensorflow as tf
+
+    steps = tf.shape(inputs[0])[0]
+    arrays = [tf.TensorArray(x.dtype, steps).unstack(x) for x in inputs]
+
+    def body(count: Any, state: Any, outputs: Any) -> Any:
+        index = steps - 1 - count if reverse else count
+        state, output = step(state, tuple(array.read(index) for array in arrays))
+        return count + 1, state, outputs.write(index, output)
+
+    outputs = tf.TensorArray(start.dtype, steps, element_shape=start.shape)
+    _, _, outputs = tf.while_loop(lambda count, *_: count < steps, body, (0, start, outputs))
+    return outputs.stack()

@@ -6,6 +6,7 @@ CaptionerError
 │       └── PortAudioMissing    the PortAudio library is not installed
 ├── CaptureError                capture failed while running
 ├── OutputError                 captions cannot be written to the place asked for
+│   └── ReaderGone              the program that read them has ended
 └── StageFailed                 a stage of the pipeline raised; the first one wins
 """
 
@@ -26,6 +27,10 @@ class CaptureError(CaptionerError):
 
 class OutputError(CaptionerError):
     """Captions cannot be written to the place asked for."""
+
+
+class ReaderGone(OutputError):
+    """Captions go to a pipe that nobody reads any more; no failure of ours."""
 
 
 class StageFailed(CaptionerError):

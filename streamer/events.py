@@ -159,15 +159,7 @@ class Summary:
     partials: int
 
 
-Event = (
-    StreamStarted
-    | PartialTranscript
-    | FinalTranscript
-    | AudioGap
-    | Notice
-    | Status
-    | Summary
-)
+Event = StreamStarted | PartialTranscript | FinalTranscript | AudioGap | Notice | Status | Summary
 
 
 class EventSink(Protocol):

@@ -1,0 +1,140 @@
+"""Features in, log-probabilities of symbols out, with the network of a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.special import log_softmax
+
+from model.bundle import ModelBundle, load_bundle
+from model.features import FeatureExtractor
+from model.quiet import quiet_stderr
+
+PADDED_FRAMES = 256
+"""Where each input shape is compiled anew, lengths are padded to a multiple of this."""
+
+
+class AcousticModel:
+    """A bundle with its network ready to run; immutable, shared by all sessions.
+
+    Args:
+        bundle: Settings and weights.
+
+    Building it imports Keras with the backend that ``KERAS_BACKEND`` names,
+    TensorFlow by default.
+    """
+
+    def __init__(self, bundle: ModelBundle) -> None:
+        self.bundle = bundle
+        self.extractor = FeatureExtractor(bundle.features)
+        self._predict = _compile(bundle)
+
+    @classmethod
+    def load(cls, path: str | Path) -> AcousticModel:
+        """Load a bundle and its network.
+
+        Raises:
+            BundleError: If the bundle cannot be used.
+        """
+        return cls(load_bundle(path))
+
+    @property
+    def frame_samples(self) -> int:
+        """Audio samples from one frame of log-probabilities to the next."""
+        return self.bundle.network.stride * self.bundle.features.hop
+
+    def log_probs(self, features: np.ndarray) -> np.ndarray:
+        """Return the log-probabilities of an utterance.
+
+        Args:
+            features: float32 (frames, mels), as the extractor gives them.
+
+        Returns:
+            float32 (``network.output_frames(frames)``, symbols).
+        """
+        if len(features) == 0:
+            return np.zeros((0, self.bundle.network.symbols), np.float32)
+        logits = self._predict(self.bundle.statistics.normalise(features))
+        return np.asarray(log_softmax(logits, axis=-1), np.float32)
+
+    def session(self) -> AcousticSession:
+        """Start an utterance with its own state."""
+        return AcousticSession(self)
+
+
+class AcousticSession:
+    """One utterance whose features arrive in pieces.
+
+    Owns all its features: the network reads them in both directions, so every
+    reading starts anew from the first.
+    """
+
+    def __init__(self, model: AcousticModel) -> None:
+        self._model = model
+        self._pieces: list[np.ndarray] = []
+
+    def push(self, features: np.ndarray) -> None:
+        """Add float32 (frames, mels) that follow on what came before."""
+        if len(features):
+            self._pieces.append(features)
+
+    def log_probs(self, frames: int | None = None) -> np.ndarray:
+        """Return float32 (output frames, symbols) for the first ``frames`` frames, or all."""
+        if not self._pieces:
+            return self._model.log_probs(np.zeros((0, 0), np.float32))
+        self._pieces = [np.concatenate(self._pieces)]
+        return self._model.log_probs(self._pieces[0][:frames])
+
+
+def _compile(bundle: ModelBundle) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a function from normalised features (frames, mels) to logits."""
+    with quiet_stderr():
+        import keras
+
+        from model.network import build_network
+
+        network = build_network(bundle.network)
+    bundle.assign_weights(network)
+    if keras.backend.backend() == "tensorflow":
+        return _tensorflow_function(network, bundle.network.features)
+    return _padded_function(network, bundle.network.output_frames)
+
+
+def _tensorflow_function(network: Any, features: int) -> Callable[[np.ndarray], np.ndarray]:
+    """Compile once for every length."""
+    import tensorflow as tf
+
+    function = tf.function(
+        lambda inputs, lengths: network([inputs, lengths], training=False),
+        input_signature=[
+            tf.TensorSpec((1, None, features), tf.float32),
+            tf.TensorSpec((1,), tf.int32),
+        ],
+    ).get_concrete_function()
+
+    def predict(normalised: np.ndarray) -> np.ndarray:
+        inputs = tf.constant(normalised[None])
+        logits = function(inputs, tf.constant([len(normalised)], tf.int32))
+        return np.asarray(logits)[0]
+
+    return predict
+
+
+def _padded_function(
+    network: Any, output_frames: Callable[[int], int]
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Compile for a few lengths; padding changes nothing within the true length."""
+
+    def predict(normalised: np.ndarray) -> np.ndarray:
+        frames = len(normalised)
+        padded = np.zeros(
+            (1, -(-frames // PADDED_FRAMES) * PADDED_FRAMES, normalised.shape[1]), np.float32
+        )
+        padded[0, :frames] = normalised
+        logits = network.predict_on_batch((padded, np.array([frames], np.int32)))
+        return np.asarray(logits)[0, : output_frames(frames)]
+
+    return predict

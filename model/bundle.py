@@ -1,0 +1,375 @@
+"""Model bundles: folders with everything that recognising needs, checked when loaded.
+
+A bundle holds ``bundle.json`` (alphabet, feature settings and statistics, shape
+of the network, where it comes from, checksums), ``weights.npz`` and a
+``MODEL_CARD.md`` for people.  Loading needs no Keras.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from model.alphabet import Alphabet
+from model.errors import BundleError
+from model.features import FeatureSettings, FeatureStatistics
+from model.recipe import NetworkSettings, settings_from
+
+FORMAT = 1
+"""Raised whenever the content of a bundle changes its meaning."""
+
+SETTINGS_FILE = "bundle.json"
+WEIGHTS_FILE = "weights.npz"
+CARD_FILE = "MODEL_CARD.md"
+
+FETCH_AGAIN = "copy or download the bundle again"
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a model comes from.
+
+    Attributes:
+        hours: Hours of speech it learned from, by corpus.
+        recipe: Its recipe as plain values; empty where not known.
+        steps: Batches trained on.
+        minutes: Time spent training.
+        speech_hours: Hours of speech trained on, every pass counted.
+        versions: Version of each library that decides the result.
+        evaluation: Error figures, by name.
+    """
+
+    hours: Mapping[str, float] = field(default_factory=dict)
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    steps: int = 0
+    minutes: float = 0.0
+    speech_hours: float = 0.0
+    versions: Mapping[str, str] = field(default_factory=dict)
+    evaluation: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ModelBundle:
+    """A trained model as values.
+
+    Attributes:
+        name: What the user knows it by.
+        alphabet: Meaning of the network's outputs.
+        features: How audio becomes features.
+        statistics: How features are normalised.
+        network: Shape of the network.
+        weights: float32 arrays, named by layer and weight (``gru_0/forward_kernel``).
+        provenance: Where it comes from.
+
+    Raises:
+        BundleError: If the parts do not fit each other, or a weight is not finite.
+    """
+
+    name: str
+    alphabet: Alphabet
+    features: FeatureSettings
+    statistics: FeatureStatistics
+    network: NetworkSettings
+    weights: Mapping[str, np.ndarray]
+    provenance: Provenance = field(default_factory=Provenance)
+
+    def __post_init__(self) -> None:
+        problems = [*_misfits(self), *_weight_problems(self.weights, weight_shapes(self.network))]
+        if problems:
+            raise BundleError(f"model {self.name!r}: " + "; ".join(problems))
+
+    def assign_weights(self, network: Any) -> None:
+        """Give the weights to a Keras model that ``build_network(self.network)`` returned."""
+        for variable in network.trainable_variables:
+            variable.assign(self.weights[variable.path])
+
+
+def weight_shapes(network: NetworkSettings) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each weight of a network, by its name."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    size = network.features
+    for index, kernel in enumerate(network.kernels):
+        shapes |= _dense_shapes(f"convolution_{index}", (kernel, size, network.filters))
+        shapes |= _norm_shapes(f"convolution_{index}_norm", network.filters)
+        size = network.filters
+    gates = 3 * network.units
+    for index in range(network.layers):
+        for direction in ("forward", "backward"):
+            shapes[f"gru_{index}/{direction}_kernel"] = (size, gates)
+            shapes[f"gru_{index}/{direction}_recurrent_kernel"] = (network.units, gates)
+            shapes[f"gru_{index}/{direction}_bias"] = (2, gates)
+        size = 2 * network.units
+        shapes |= _norm_shapes(f"gru_{index}_norm", size)
+    return shapes | _dense_shapes("time_distributed_dense", (size, network.symbols))
+
+
+def load_bundle(path: str | Path) -> ModelBundle:
+    """Read and check a bundle.
+
+    Raises:
+        BundleError: If the folder or a file of it is missing, damaged, of another
+            format version, or its parts do not fit each other.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise BundleError(
+            f"{folder}: no such folder; give a model bundle: a folder with {SETTINGS_FILE} "
+            f"and {WEIGHTS_FILE}"
+        )
+    record = _read_record(folder / SETTINGS_FILE)
+    weights = _read_weights(folder / WEIGHTS_FILE, str(record["weights_sha256"]))
+    try:
+        return _from_record(record, weights)
+    except BundleError as error:
+        raise BundleError(f"{folder}: {error}; {FETCH_AGAIN}") from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise BundleError(
+            f"{folder / SETTINGS_FILE}: does not describe a model: {error!r}; {FETCH_AGAIN}"
+        ) from error
+
+
+def save_bundle(bundle: ModelBundle, path: str | Path) -> Path:
+    """Write a bundle, its weights as float16, and return its folder.
+
+    The folder appears whole: it is written under another name and then renamed.
+    A bundle that was there before is replaced.
+
+    Raises:
+        BundleError: If something else is at ``path``, a weight does not fit float16,
+            or the folder cannot be written.
+    """
+    folder = Path(path)
+    if folder.exists() and not (folder / SETTINGS_FILE).is_file():
+        raise BundleError(f"{folder}: is there and is no model bundle; give another place for it")
+    weights = _pack_weights(bundle)
+    record = _to_record(bundle, hashlib.sha256(weights).hexdigest())
+    temporary = folder.with_name(f".{folder.name}.partial")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        _write(temporary / WEIGHTS_FILE, weights)
+        _write(temporary / CARD_FILE, describe(bundle).encode())
+        _write(temporary / SETTINGS_FILE, (json.dumps(record, indent=1) + "\n").encode())
+        _replace_folder(temporary, folder)
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise BundleError(
+            f"{folder}: the bundle cannot be written ({error.strerror or error}); "
+            "free some space or give another place for it"
+        ) from error
+    return folder
+
+
+def describe(bundle: ModelBundle) -> str:
+    """Return the model card: what the model is, what it learned from, how well it does."""
+    provenance = bundle.provenance
+    size = sum(array.size for array in bundle.weights.values())
+    hours = [f"| {name or 'unnamed'} | {value:.1f} |" for name, value in provenance.hours.items()]
+    figures = [f"| {name} | {value:.4f} |" for name, value in provenance.evaluation.items()]
+    versions = [f"{name} {version}" for name, version in provenance.versions.items()]
+    return "\n".join(
+        [
+            f"# {bundle.name}",
+            "",
+            f"A bidirectional GRU with CTC outputs: {size / 1e6:.2f} million weights, "
+            f"{bundle.network.layers} layers of {bundle.network.units} units, "
+            f"{bundle.alphabet.size} symbols. It reads log-mel features of speech at "
+            f"{bundle.features.sample_rate} Hz and gives one prediction every "
+            f"{1000 * bundle.network.stride * bundle.features.frame_s:.0f} ms.",
+            "",
+            "## Training",
+            "",
+            f"{provenance.steps} steps, {provenance.minutes:.0f} minutes, "
+            f"{provenance.speech_hours:.0f} hours of speech with every pass counted, from:",
+            "",
+            "| Corpus | Hours |",
+            "| --- | ---: |",
+            *hours,
+            "",
+            f"Libraries: {', '.join(versions) or 'not recorded'}.",
+            "",
+            "## Error rates",
+            "",
+            "| Measure | Value |",
+            "| --- | ---: |",
+            *figures,
+            "",
+            "## Limits",
+            "",
+            "It knows what its corpora hold and no more: their language, accents, microphones "
+            "and rooms. It writes neither punctuation, capitals nor digits. Judge it on your own "
+            "recordings before relying on it.",
+            "",
+        ]
+    )
+
+
+def _dense_shapes(layer: str, kernel: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+    return {f"{layer}/kernel": kernel, f"{layer}/bias": kernel[-1:]}
+
+
+def _norm_shapes(layer: str, size: int) -> dict[str, tuple[int, ...]]:
+    return {f"{layer}/gamma": (size,), f"{layer}/beta": (size,)}
+
+
+def _misfits(bundle: ModelBundle) -> list[str]:
+    """Return what does not fit between the alphabet, the features and the network."""
+    mels, statistics = (bundle.features.mels,), bundle.statistics
+    rules = {
+        f"the alphabet has {bundle.alphabet.size} symbols, but the network "
+        f"{bundle.network.symbols} outputs": bundle.alphabet.size == bundle.network.symbols,
+        f"features have {mels[0]} mels, but the network takes {bundle.network.features}": mels[0]
+        == bundle.network.features,
+        f"the mean and the deviation must have {mels[0]} values each": statistics.mean.shape
+        == statistics.deviation.shape
+        == mels,
+        "the mean must be finite": bool(np.isfinite(statistics.mean).all()),
+        "the deviation must be above 0 and finite": bool(
+            (statistics.deviation > 0).all() and np.isfinite(statistics.deviation).all()
+        ),
+        "prior_frames must be above 0": statistics.prior_frames > 0,
+    }
+    return [problem for problem, holds in rules.items() if not holds]
+
+
+def _weight_problems(
+    weights: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]]
+) -> list[str]:
+    problems = [f"weight {name} is missing" for name in shapes if name not in weights]
+    problems += [f"weight {name} is unknown" for name in weights if name not in shapes]
+    for name, shape in shapes.items():
+        if name not in weights:
+            continue
+        if weights[name].shape != shape:
+            problems.append(f"weight {name} must have shape {shape}, got {weights[name].shape}")
+        elif not np.isfinite(weights[name]).all():
+            problems.append(f"weight {name} holds NaN or infinity")
+    return problems
+
+
+def _pack_weights(bundle: ModelBundle) -> bytes:
+    """Return the weights as an NPZ archive of float16 arrays."""
+    largest = np.finfo(np.float16).max
+    for name, array in bundle.weights.items():
+        if np.abs(array).max(initial=0) > largest:
+            raise BundleError(
+                f"model {bundle.name!r}: weight {name} exceeds {largest:.0f}, the largest number "
+                "of float16; the training diverged, train again with a lower learning rate"
+            )
+    file = io.BytesIO()
+    np.savez(file, **{name: array.astype(np.float16) for name, array in bundle.weights.items()})
+    return file.getvalue()
+
+
+def _to_record(bundle: ModelBundle, weights_sha256: str) -> dict[str, Any]:
+    statistics = bundle.statistics
+    record = {
+        "format": FORMAT,
+        "name": bundle.name,
+        "alphabet": list(bundle.alphabet.symbols),
+        "features": asdict(bundle.features),
+        "statistics": {
+            "mean": [float(value) for value in statistics.mean],
+            "deviation": [float(value) for value in statistics.deviation],
+            "prior_frames": statistics.prior_frames,
+        },
+        "network": asdict(bundle.network),
+        "provenance": asdict(bundle.provenance),
+        "weights_sha256": weights_sha256,
+    }
+    return record | {"sha256": _checksum(record)}
+
+
+def _from_record(record: Mapping[str, Any], weights: Mapping[str, np.ndarray]) -> ModelBundle:
+    statistics = record["statistics"]
+    return ModelBundle(
+        name=record["name"],
+        alphabet=Alphabet.from_symbols(record["alphabet"]),
+        features=settings_from(FeatureSettings, record["features"]),
+        statistics=FeatureStatistics(
+            np.asarray(statistics["mean"], np.float32),
+            np.asarray(statistics["deviation"], np.float32),
+            statistics["prior_frames"],
+        ),
+        network=settings_from(NetworkSettings, record["network"]),
+        weights=weights,
+        provenance=Provenance(**record["provenance"]),
+    )
+
+
+def _checksum(record: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of the canonical JSON of all but the checksum itself."""
+    content = {key: value for key, value in record.items() if key != "sha256"}
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(_read(path))
+    except ValueError as error:
+        raise BundleError(f"{path}: is not JSON: {error}; {FETCH_AGAIN}") from error
+    if not isinstance(record, dict) or "format" not in record:
+        raise BundleError(f"{path}: does not describe a model; give the folder of a model bundle")
+    if record["format"] != FORMAT:
+        raise BundleError(
+            f"{path}: has format {record['format']}, but this program reads format {FORMAT}; "
+            "use the program's version that made it, or export the model again"
+        )
+    try:
+        intact = "weights_sha256" in record and record.get("sha256") == _checksum(record)
+    except ValueError:
+        intact = False
+    if not intact:
+        raise BundleError(f"{path}: was changed or cut short (checksum differs); {FETCH_AGAIN}")
+    return record
+
+
+def _read_weights(path: Path, sha256: str) -> dict[str, np.ndarray]:
+    content = _read(path)
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise BundleError(f"{path}: was changed or cut short (checksum differs); {FETCH_AGAIN}")
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            return {name: arrays[name].astype(np.float32) for name in arrays.files}
+    except (AttributeError, BadZipFile, EOFError, OSError, ValueError) as error:
+        raise BundleError(f"{path}: is no archive of arrays: {error}; {FETCH_AGAIN}") from error
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BundleError(
+            f"{path}: cannot be read ({error.strerror or error}); {FETCH_AGAIN}"
+        ) from error
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _replace_folder(new: Path, folder: Path) -> None:
+    """Put ``new`` in the place of ``folder``; the one before goes only when ``new`` is there."""
+    if not folder.exists():
+        new.rename(folder)
+        return
+    old = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    folder.rename(old)
+    new.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,104 @@
+"""Make a model bundle of a training's newest checkpoint."""
+
+from __future__ import annotations
+
+import json
+import math
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from model.bundle import ModelBundle, Provenance, weight_shapes
+from model.checkpoint import Checkpoint, Progress, newest_checkpoint
+from model.errors import TrainingError, UsageError
+from model.features import FeatureStatistics
+from model.recipe import NetworkSettings, Recipe, recipe_from
+from model.run_folder import DATA_FILE, RECIPE_FILE, STATISTICS_FILE
+from model.statistics import load_statistics
+
+
+def bundle_from_run(
+    folder: str | Path,
+    name: str,
+    statistics: FeatureStatistics | None = None,
+    hours: Mapping[str, float] | None = None,
+    notify: Callable[[str], None] = warnings.warn,
+) -> ModelBundle:
+    """Return the bundle of the newest checkpoint in a training's folder.
+
+    Args:
+        folder: As ``Trainer`` leaves it, finished or not.
+        name: Of the bundle.
+        statistics: Replace those in the folder.
+        hours: Hours of speech by corpus; replace those in the folder.
+        notify: Told of damaged checkpoints that are passed over.
+
+    Raises:
+        UsageError: If the folder holds no training, or lacks its statistics.
+        TrainingError: If all its checkpoints are damaged.
+        BundleError: If the weights are not finite or do not fit the recipe.
+    """
+    folder = Path(folder)
+    checkpoint = newest_checkpoint(folder, notify)
+    if checkpoint is None:
+        raise UsageError(f"{folder}: holds no checkpoint; give the folder of train.py fit")
+    if statistics is None:
+        statistics = _stored_statistics(folder)
+    recipe = _read_recipe(folder / RECIPE_FILE)
+    return ModelBundle(
+        name=name,
+        alphabet=recipe.alphabet,
+        features=recipe.features,
+        statistics=statistics,
+        network=recipe.network,
+        weights=_weights(checkpoint, recipe.network),
+        provenance=_provenance(folder / DATA_FILE, recipe, checkpoint.progress, hours),
+    )
+
+
+def _stored_statistics(folder: Path) -> FeatureStatistics:
+    path = folder / STATISTICS_FILE
+    if not path.exists():
+        raise UsageError(f"{path}: no such file; give the training's statistics with --stats")
+    return load_statistics(path)
+
+
+def _read_recipe(path: Path) -> Recipe:
+    try:
+        return recipe_from(json.loads(path.read_text(encoding="utf-8")))
+    except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
+        raise TrainingError(
+            f"{path}: cannot be read as the recipe of a training: {error!r}"
+        ) from error
+
+
+def _weights(checkpoint: Checkpoint, network: NetworkSettings) -> dict[str, np.ndarray]:
+    """Return the network's weights, by the names that a bundle gives them."""
+    named = {
+        name.split("/", 2)[2]: array
+        for name, array in checkpoint.arrays.items()
+        if name.startswith("model/")
+    }
+    return {name: named[name] for name in weight_shapes(network) if name in named}
+
+
+def _provenance(
+    path: Path, recipe: Recipe, progress: Progress, hours: Mapping[str, float] | None
+) -> Provenance:
+    data: dict[str, Any] = {"hours": {}, "versions": {}}
+    if path.exists():
+        data = json.loads(path.read_text(encoding="utf-8"))
+    figures = {"dev_wer": progress.wer, "dev_cer": progress.cer, "train_loss": progress.loss}
+    return Provenance(
+        hours=data["hours"] if hours is None else hours,
+        recipe={k: v for k, v in asdict(recipe).items() if k in ("training", "augmentation")},
+        steps=progress.step,
+        minutes=round(progress.seconds / 60, 1),
+        speech_hours=round(progress.speech_s / 3600, 2),
+        versions=data["versions"],
+        evaluation={name: value for name, value in figures.items() if math.isfinite(value)},
+    )

@@ -1,0 +1,100 @@
+"""What the training program shows: progress bars and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from model.checkpoint import Progress as TrainingProgress
+
+
+@dataclass(frozen=True)
+class Terminal:
+    """Where to show things.
+
+    Attributes:
+        out: Takes results.
+        log: Takes progress and notices.
+    """
+
+    out: Console = field(default_factory=Console)
+    log: Console = field(default_factory=lambda: Console(stderr=True))
+
+    @contextmanager
+    def counting(self, what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+        """Show a bar; gives a function to call with the number done."""
+        columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=self.log) as bar:
+            task = bar.add_task(what, total=total)
+            yield lambda done: bar.update(task, completed=done)
+
+    def say(self, text: str) -> None:
+        """Show a notice as it is, without markup or colours."""
+        self.log.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def show_table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Show a table, its first column to the left, the others to the right."""
+        table = Table(title=title)
+        for index, column in enumerate(columns):
+            table.add_column(column, justify="right" if index else "left")
+        for row in rows:
+            table.add_row(*row)
+        self.out.print(table)
+
+
+class FitDisplay:
+    """Shows a training as it runs: a bar with its figures, and a line for each evaluation."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        self._terminal = terminal
+        self._bar = Progress(
+            TextColumn("training"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[figures]}"),
+            console=terminal.log,
+        )
+        self._task = self._bar.add_task("training", total=1.0, figures="")
+        self._evaluated = ""
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def update(self, progress: TrainingProgress, share: float) -> None:
+        """Show how far the training has come; ``share`` is 0 to 1."""
+        self._bar.update(self._task, completed=share, figures=describe(progress, share))
+        rates = f"WER {100 * progress.wer:.1f} %, CER {100 * progress.cer:.1f} %"
+        if progress.wer == progress.wer and rates != self._evaluated:
+            self._evaluated = rates
+            self._terminal.say(f"step {progress.step}: loss {progress.loss:.3f}, {rates}")
+
+
+def describe(progress: TrainingProgress, share: float) -> str:
+    """Return loss, word error rate, hours of speech an hour, and the time left."""
+    speed = progress.speech_s / max(progress.seconds, 1e-9)
+    left = progress.seconds * (1 - share) / share if share else 0.0
+    wer = "" if progress.wer != progress.wer else f"  WER {100 * progress.wer:.1f} %"
+    return f"loss {progress.loss:.3f}{wer}  {speed:.0f} h/h  {left / 60:.0f} min left"

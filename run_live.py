@@ -1,0 +1,109 @@
+"""Live captions from a microphone or a recording.  See ``--help``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+DESCRIPTION = "Live captions of what the microphone hears, or of recordings as if they were live."
+
+EXAMPLES = """\
+examples:
+  run_live.py                                captions of the default microphone
+  run_live.py --list-devices                 which inputs there are, and their rates
+  run_live.py --device usb                   the input with "usb" in its name
+  run_live.py --wav talk.mp3                 a recording, at the pace of speech
+  run_live.py --wav talk.mp3 --speed max --output talk.srt
+                                             subtitles, as fast as it goes
+  run_live.py --output talk.jsonl --record talk.flac
+                                             keep every event and the audio
+
+exit codes: 0 finished, 1 failed while running, 2 wrong usage or configuration
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(
+        prog="run_live.py",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    source = parser.add_argument_group("what to caption")
+    source.add_argument(
+        "--device", metavar="NAME", help="input device: its index, or part of its name"
+    )
+    source.add_argument(
+        "--list-devices", action="store_true", help="list the inputs with their rates, and end"
+    )
+    source.add_argument(
+        "--wav",
+        metavar="FILE",
+        action="append",
+        type=Path,
+        default=[],
+        help="replay a WAV, FLAC, Ogg, Opus or MP3 file instead; may be repeated",
+    )
+    source.add_argument(
+        "--speed",
+        choices=("real", "max"),
+        default="real",
+        help="pace of a replay: as it was spoken, or without waiting (default: real)",
+    )
+    output = parser.add_argument_group("what to do with the captions")
+    output.add_argument(
+        "--format",
+        choices=("captions", "plain", "jsonl", "srt", "vtt"),
+        help="form on standard output (default: captions on a terminal, plain otherwise)",
+    )
+    output.add_argument(
+        "--output",
+        metavar="FILE",
+        action="append",
+        type=Path,
+        default=[],
+        help="write captions to a file as well, its form by its ending: "
+        ".txt, .jsonl, .srt or .vtt; may be repeated",
+    )
+    output.add_argument(
+        "--record",
+        metavar="FILE",
+        type=Path,
+        help="keep the audio as .wav or .flac; --wav on it replays the session",
+    )
+    settings = parser.add_argument_group("how")
+    settings.add_argument(
+        "--model", metavar="FOLDER", type=Path, help="model bundle (default: models/default)"
+    )
+    settings.add_argument(
+        "--config", metavar="FILE", type=Path, help="settings, such as configs/live.yaml"
+    )
+    settings.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        dest="overrides",
+        help="one setting, such as vad.hangover_ms=500; may be repeated",
+    )
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program with a command line and return its exit code."""
+    options = vars(parser().parse_args(arguments))
+    try:
+        from streamer.app import LiveOptions, run
+
+        return run(LiveOptions(**options))
+    except KeyboardInterrupt:
+        print("run_live.py: stopped", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,263 @@
+"""Put the parts together and run them: the only place that names concrete classes."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from lm.decoder import BeamDecoder, Decoder, GreedyDecoder
+from model.alphabet import Alphabet
+from model.errors import CaptionerError, UsageError
+from model.settings import load_settings
+from streamer.audio import AudioSource
+from streamer.caption_stream import CaptionStream
+from streamer.detector import WebRtcDetector
+from streamer.display import CaptionDisplay, default_sink
+from streamer.events import Event, EventSink, StreamStarted
+from streamer.front_end import SpeechFrontEnd
+from streamer.microphone import MicrophoneSource, list_devices
+from streamer.recognizer import StreamingRecognizer
+from streamer.recorder import AudioRecorder
+from streamer.replay import WavReplaySource
+from streamer.runner import ThreadedRunner, run_inline
+from streamer.segmenter import UtteranceSegmenter
+from streamer.settings import DecoderSettings, LiveSettings
+from streamer.writers import SinkGroup, open_sink
+
+if TYPE_CHECKING:
+    from model.acoustic import AcousticModel
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class LiveOptions:
+    """The command line of ``run_live.py``; see its ``--help``."""
+
+    device: str | None = None
+    list_devices: bool = False
+    wav: Sequence[Path] = ()
+    speed: str = "real"
+    format: str | None = None
+    output: Sequence[Path] = ()
+    record: Path | None = None
+    model: Path | None = None
+    config: Path | None = None
+    overrides: Sequence[str] = ()
+
+
+def run(options: LiveOptions) -> int:
+    """Run the program and return its exit code; errors go to standard error.
+
+    Raises:
+        KeyboardInterrupt: At Ctrl-C before anything is heard, or at the second one.
+    """
+    try:
+        if options.list_devices:
+            show_devices(Console())
+        else:
+            caption(options)
+    except CaptionerError as error:
+        print(f"run_live.py: error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def caption(options: LiveOptions) -> None:
+    """Caption the source that ``options`` name, to the end.
+
+    Raises:
+        CaptionerError: If the request is wrong, or a stage failed while running.
+        KeyboardInterrupt: As :func:`run`.
+    """
+    settings = _settings(options)
+    source = _source(options, settings)
+    partials = _wants_partials(options)
+    with ExitStack() as stack:
+        sinks = stack.enter_context(_sinks(options))
+        sink = _Audience(sinks, source)
+        recorder = _recorder(options, stack)
+        stack.enter_context(source)
+        acoustic = _load_model(settings.model)
+        stream = _stream(settings, acoustic, recorder)
+        stack.enter_context(_stopped_by_signals(source))
+        sink.emit(StreamStarted(source.name, acoustic.bundle.name), 0.0)
+        if options.wav and options.speed == "max":
+            run_inline(source, stream, sink, partials)
+        else:
+            ThreadedRunner(source, stream, sink, settings.audio.ring_s, partials).run()
+
+
+def show_devices(console: Console) -> None:
+    """Print the input devices with their rates.
+
+    Raises:
+        DeviceError: If there is none, or PortAudio is missing.
+    """
+    table = Table("", "Index", "Name", "Channels", "Default rate", "Rates it takes", box=None)
+    for device in list_devices():
+        table.add_row(
+            "*" if device.is_default else "",
+            str(device.index),
+            device.name,
+            str(device.channels),
+            f"{device.default_rate:g} Hz",
+            ", ".join(f"{rate / 1000:g}" for rate in device.rates) + " kHz",
+        )
+    console.print(table)
+    console.print("* the default; choose another with --device INDEX or part of its NAME")
+
+
+def _settings(options: LiveOptions) -> LiveSettings:
+    settings = load_settings(LiveSettings, options.config, options.overrides)
+    if options.device is not None:
+        settings = replace(settings, audio=replace(settings.audio, device=options.device))
+    if options.model is not None:
+        settings = replace(settings, model=options.model)
+    return settings
+
+
+def _source(options: LiveOptions, settings: LiveSettings) -> AudioSource:
+    if options.wav:
+        return WavReplaySource(options.wav, options.speed, settings.audio.block_ms)
+    if options.speed == "max":
+        raise UsageError("--speed max: needs a recording; name one with --wav FILE")
+    return MicrophoneSource(settings.audio.device, settings.audio)
+
+
+def _load_model(path: Path) -> AcousticModel:
+    """Load the bundle; a relative path that is not here is looked up beside the program."""
+    from model.acoustic import AcousticModel
+
+    beside = REPOSITORY / path
+    return AcousticModel.load(path if path.exists() or not beside.exists() else beside)
+
+
+def _stream(
+    settings: LiveSettings, acoustic: AcousticModel, recorder: AudioRecorder | None
+) -> CaptionStream:
+    detector = WebRtcDetector(settings.vad.aggressiveness, settings.vad.frame_ms)
+    return CaptionStream(
+        SpeechFrontEnd(UtteranceSegmenter(detector, settings.vad), acoustic.extractor),
+        StreamingRecognizer(
+            acoustic, _decoder(settings.decoder, acoustic.bundle.alphabet), settings.partials
+        ),
+        time.perf_counter,
+        recorder,
+    )
+
+
+def _decoder(settings: DecoderSettings, alphabet: Alphabet) -> Decoder:
+    """Return the decoder that was asked for; "auto" is a beam where there is a language model."""
+    if settings.kind == "greedy" or (settings.kind == "auto" and settings.language_model is None):
+        return GreedyDecoder(alphabet)
+    if settings.language_model is None:
+        raise UsageError(
+            "decoder.language_model: a beam needs one; give --set decoder.language_model=FILE "
+            "or take --set decoder.kind=greedy"
+        )
+    return BeamDecoder(
+        alphabet,
+        settings.language_model,
+        settings.unigrams,
+        settings.beam_width,
+        settings.alpha,
+        settings.beta,
+        settings.hotwords,
+        settings.hotword_weight,
+    )
+
+
+class _Audience:
+    """All sinks; when nobody reads any more, the source is asked to end."""
+
+    def __init__(self, sinks: SinkGroup, source: AudioSource) -> None:
+        self._sinks = sinks
+        self._source = source
+
+    def emit(self, event: Event, emitted_s: float) -> None:
+        self._sinks.emit(event, emitted_s)
+        if self._sinks.abandoned:
+            self._source.stop()
+
+    def close(self) -> None:
+        self._sinks.close()
+
+
+@contextmanager
+def _sinks(options: LiveOptions) -> Iterator[SinkGroup]:
+    """Open every sink that was asked for; a failure of one leaves no other open."""
+    with ExitStack() as opened:
+        sinks: dict[str, EventSink] = {"standard output": _screen(options.format)}
+        opened.callback(sinks["standard output"].close)
+        for path in options.output:
+            if str(path) in sinks:
+                raise UsageError(f"--output {path}: is given twice; leave one out")
+            sinks[str(path)] = open_sink(path)
+            opened.callback(sinks[str(path)].close)
+        opened.pop_all()
+    group = SinkGroup(sinks)
+    try:
+        yield group
+    finally:
+        group.close()
+
+
+def _screen(format: str | None) -> EventSink:
+    console = Console()
+    if format == "captions":
+        return CaptionDisplay(console)
+    return default_sink(console, "txt" if format == "plain" else format)
+
+
+def _wants_partials(options: LiveOptions) -> bool:
+    """Return whether a sink shows partials; they cost most of the computing."""
+    on_terminal = options.format is None and sys.stdout.isatty()
+    return (
+        on_terminal
+        or options.format in ("captions", "jsonl")
+        or any(path.suffix.lower() == ".jsonl" for path in options.output)
+    )
+
+
+def _recorder(options: LiveOptions, stack: ExitStack) -> AudioRecorder | None:
+    if options.record is None:
+        return None
+    recorder = AudioRecorder(options.record)
+    stack.callback(recorder.close)
+    return recorder
+
+
+@contextmanager
+def _stopped_by_signals(source: AudioSource) -> Iterator[None]:
+    """Let the first Ctrl-C or SIGTERM end the source, and the second end the program.
+
+    After the first the program is about to end: what comes later is passed over.
+    """
+    asked = False
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        # In a thread, because the one interrupted here may hold a lock of the source.
+        threading.Thread(target=source.stop, name="stop").start()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_IGN if asked else handler)

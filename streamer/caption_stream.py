@@ -1,0 +1,153 @@
+"""The whole live path without threads: audio in, events out, accounts kept.
+
+``run_inline`` calls its steps from one loop, ``ThreadedRunner`` the first from
+its feature thread and the others from its recognition thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from streamer.audio import SAMPLE_RATE, AudioBlock
+from streamer.events import (
+    Event,
+    FinalTranscript,
+    Notice,
+    Status,
+    Summary,
+)
+from streamer.front_end import FrontEndItem, SpeechFrontEnd
+from streamer.levels import LevelMeter
+from streamer.recognizer import StreamingRecognizer
+from streamer.recorder import AudioRecorder
+
+Work = FrontEndItem | Notice
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What one step of the front end gives to the recogniser.
+
+    Attributes:
+        work: Items and notices in order.
+        end: Stream index up to which audio has been heard.
+    """
+
+    work: tuple[Work, ...]
+    end: int
+
+
+class CaptionStream:
+    """One stream of captions.
+
+    Args:
+        front_end: Cuts utterances and computes their features.
+        recognizer: Reads them.
+        clock: Seconds that only rise; used for the cost of computing alone.
+        recorder: Keeps the audio, if given.
+
+    :meth:`hear` and :meth:`end_of_audio` belong to one thread, :meth:`recognize`
+    and :meth:`partial` to one thread, which may be another.
+    """
+
+    def __init__(
+        self,
+        front_end: SpeechFrontEnd,
+        recognizer: StreamingRecognizer,
+        clock: Callable[[], float],
+        recorder: AudioRecorder | None = None,
+    ) -> None:
+        self._front_end = front_end
+        self._recognizer = recognizer
+        self._clock = clock
+        self._recorder = recorder
+        self._meter = LevelMeter()
+        self._heard = 0
+        self._recognized = 0
+        self._lost = 0
+        self._speech_s = 0.0
+        self._listening_s = 0.0
+        self._reading_s = 0.0
+        self._partial_cost_s = 0.0
+        self._utterances = self._words = self._partials = 0
+
+    def hear(self, item: AudioBlock | Notice) -> Heard:
+        """Take audio or a notice of the source, in the order in which they came."""
+        started = self._clock()
+        work: list[Work]
+        if isinstance(item, Notice):
+            work = [item]
+            if item.kind == "device_lost":
+                work += self._front_end.flush()
+        else:
+            self._heard = item.end
+            self._lost += item.lost_before
+            work = list(self._meter.push(item))
+            if self._recorder is not None:
+                work += self._recorder.push(item)
+            work += self._front_end.push(item)
+        self._listening_s += self._clock() - started
+        return Heard(tuple(work), self._heard)
+
+    def end_of_audio(self) -> Heard:
+        """End the utterance that goes on; the last step of hearing."""
+        return Heard(tuple(self._front_end.flush()), self._heard)
+
+    def recognize(self, heard: Heard) -> list[Event]:
+        """Take what was heard and return finals, gaps and notices."""
+        started = self._clock()
+        events: list[Event] = []
+        for item in heard.work:
+            events += [item] if isinstance(item, Notice) else self._recognizer.push(item)
+        self._recognized = heard.end
+        self._reading_s += self._clock() - started
+        for event in events:
+            if isinstance(event, FinalTranscript):
+                self._utterances += 1
+                self._words += len(event.words)
+                self._speech_s += event.end_s - event.start_s
+        return events
+
+    def partial(self, within_budget: bool) -> list[Event]:
+        """Return a partial when one is due.
+
+        Args:
+            within_budget: Whether a partial must wait for as much new audio as
+                the one before cost in time.
+        """
+        if not self._recognizer.partial_due(self._partial_cost_s if within_budget else 0.0):
+            return []
+        started = self._clock()
+        partials = self._recognizer.partial()
+        self._partial_cost_s = self._clock() - started
+        self._reading_s += self._partial_cost_s
+        self._partials += len(partials)
+        return list(partials)
+
+    def status(self, captured: int) -> Status:
+        """Return the state of the stream.
+
+        Args:
+            captured: Stream index up to which audio has been captured.
+        """
+        return Status(
+            audio_s=captured / SAMPLE_RATE,
+            level_db=self._meter.level_db,
+            lag_s=max(0, captured - self._recognized) / SAMPLE_RATE,
+            lost_s=self._lost / SAMPLE_RATE,
+            speaking=self._recognizer.speaking,
+        )
+
+    def summary(self) -> Summary:
+        """Return the accounts so far."""
+        audio_s = self._heard / SAMPLE_RATE
+        return Summary(
+            audio_s=audio_s,
+            speech_s=self._speech_s,
+            lost_s=self._lost / SAMPLE_RATE,
+            rtf=(self._listening_s + self._reading_s) / audio_s if audio_s else 0.0,
+            utterances=self._utterances,
+            words=self._words,
+            partials=self._partials,
+        )

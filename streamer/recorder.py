@@ -1,0 +1,145 @@
+"""Keep the audio of a session in a file beside its captions."""
+
+from __future__ import annotations
+
+import errno
+import wave
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import soundfile
+
+from streamer.audio import SAMPLE_RATE, AudioBlock
+from streamer.errors import OutputError
+from streamer.events import Notice
+
+_FULL_SCALE = 32_768
+_WAV_LIMIT = 2**32 - 64
+"""Bytes of samples that a WAV file can hold; 37 hours."""
+
+_CannotWrite = (OSError, soundfile.SoundFileError)
+
+
+class AudioRecorder:
+    """Writes a stream to a file, FLAC or WAV by its ending: 16 kHz, mono, 16 bits.
+
+    Audio that was lost is written as silence, so that times in the file are stream
+    times.  Samples on a grid of 16 bits, as the microphone gives them, are kept
+    exactly, so a replay of the file gives the same captions.
+
+    Everything pushed is handed to the operating system at once in a WAV file, with
+    a header that fits; in a FLAC file all but the last half second, and a file that
+    was not closed plays up to there.
+
+    Args:
+        path: The file; one that exists is replaced.
+
+    Raises:
+        OutputError: If it has another ending or cannot be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._end = 0
+        self._file: _AudioFile | None = _open(path)
+
+    def push(self, block: AudioBlock) -> list[Notice]:
+        """Write a block, after silence for what was lost before it.
+
+        Returns:
+            A notice ``recording_stopped`` when the file cannot be written any more,
+            once; blocks that follow are passed over.
+        """
+        if self._file is None:
+            return []
+        try:
+            _write_silence(self._file, block.start - self._end)
+            self._file.write(_to_pcm(block.samples))
+            self._end = block.end
+        except _CannotWrite as error:
+            self.close()
+            return [Notice("recording_stopped", self._stopped_text(error), "error")]
+        return []
+
+    def close(self) -> None:
+        """Finish the file; may be called again."""
+        file, self._file = self._file, None
+        if file is not None:
+            with suppress(*_CannotWrite):
+                file.close()
+
+    def _stopped_text(self, error: Exception) -> str:
+        return (
+            f"{self._path}: the recording ends at {self._end / SAMPLE_RATE:.1f} s, captions go on: "
+            f"{_reason(error)}; make room on the disk, "
+            "or record to another one next time"
+        )
+
+
+class _AudioFile(Protocol):
+    """An audio file open for writing."""
+
+    def write(self, pcm: np.ndarray) -> None:
+        """Append int16 samples (n,)."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class _WavFile:
+    """A WAV file whose header fits after every write, which soundfile's does only once closed."""
+
+    def __init__(self, path: Path) -> None:
+        self._raw = path.open("wb")
+        self._file = wave.open(self._raw, "wb")  # noqa: SIM115
+        self._file.setparams((1, 2, SAMPLE_RATE, 0, "NONE", ""))
+
+    def write(self, pcm: np.ndarray) -> None:
+        if self._raw.tell() + pcm.nbytes > _WAV_LIMIT:
+            raise OSError(errno.EFBIG, "a WAV file holds 4 GiB, FLAC has no such limit")
+        self._file.writeframes(pcm.astype("<i2").tobytes())
+        self._raw.flush()
+
+    def close(self) -> None:
+        with self._raw:
+            self._file.close()
+
+
+def _open(path: Path) -> _AudioFile:
+    kinds: dict[str, Callable[[Path], _AudioFile]] = {".wav": _WavFile, ".flac": _open_flac}
+    kind = kinds.get(path.suffix.lower())
+    if kind is None:
+        raise OutputError(f"{path}: a recording must end in .flac or .wav; name it so")
+    try:
+        # Python says why a file cannot be opened, libsndfile only that it cannot.
+        path.open("wb").close()
+        return kind(path)
+    except _CannotWrite as error:
+        raise OutputError(
+            f"{path}: the recording cannot be written: {_reason(error)}; name another place"
+        ) from error
+
+
+def _open_flac(path: Path) -> _AudioFile:
+    file: _AudioFile = soundfile.SoundFile(str(path), "w", SAMPLE_RATE, 1, "PCM_16")
+    return file
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or getattr(error, "error_string", None) or str(error)
+
+
+def _write_silence(file: _AudioFile, samples: int) -> None:
+    """Write silence a second at a time: a device may be away for hours."""
+    while samples > 0:
+        file.write(np.zeros(min(samples, SAMPLE_RATE), np.int16))
+        samples -= SAMPLE_RATE
+
+
+def _to_pcm(samples: np.ndarray) -> np.ndarray:
+    """Return float samples -1 to 1 as int16, rounded to the nearest."""
+    scaled: np.ndarray = np.rint(samples * np.float32(_FULL_SCALE))
+    return scaled.clip(-_FULL_SCALE, _FULL_SCALE - 1).astype(np.int16)

@@ -1,0 +1,268 @@
+"""Run a caption stream: in one loop, or live with threads.
+
+Both end with a :class:`Summary`, and on a source that loses nothing both give
+the same finals.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+from model.errors import CaptionerError
+from streamer.audio import SAMPLE_RATE, AudioBlock, AudioSource
+from streamer.caption_stream import CaptionStream, Heard
+from streamer.errors import StageFailed
+from streamer.events import Event, EventSink, PartialTranscript
+from streamer.ring_buffer import RingBuffer
+
+STATUS_EVERY_S = 0.1
+"""Time between two statuses on a display."""
+
+HEARD_AHEAD = 64
+"""Steps that the feature thread may be ahead of the recognition thread."""
+
+
+def run_inline(
+    source: AudioSource,
+    stream: CaptionStream,
+    sink: EventSink,
+    partials: bool = True,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Caption a source in one loop, as fast as it gives audio.
+
+    Args:
+        source: An entered source.
+        stream: Fresh.
+        sink: Takes the events.
+        partials: Whether partials are wanted; they cost most of the computing.
+        clock: Seconds that only rise.
+    """
+    began = clock()
+    shown = began
+    captured = 0
+
+    def take(heard: Heard) -> None:
+        for event in stream.recognize(heard):
+            sink.emit(event, clock() - began)
+
+    for item in source:
+        take(stream.hear(item))
+        if partials:
+            for event in stream.partial(within_budget=False):
+                sink.emit(event, clock() - began)
+        if isinstance(item, AudioBlock):
+            captured = item.end
+        if clock() - shown >= STATUS_EVERY_S:
+            shown = clock()
+            sink.emit(stream.status(captured), shown - began)
+    take(stream.end_of_audio())
+    sink.emit(stream.summary(), clock() - began)
+
+
+class EventQueue:
+    """Events on their way to the sinks; a newer partial replaces one not yet shown.
+
+    Finals, gaps and notices are never dropped.
+    """
+
+    def __init__(self) -> None:
+        self._events: deque[tuple[Event, float]] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+
+    def put(self, event: Event, emitted_s: float) -> None:
+        """Add an event."""
+        with self._changed:
+            if (
+                isinstance(event, PartialTranscript)
+                and self._events
+                and isinstance(self._events[-1][0], PartialTranscript)
+            ):
+                self._events.pop()
+            self._events.append((event, emitted_s))
+            self._changed.notify()
+
+    def get(self, timeout: float) -> tuple[Event, float] | None:
+        """Return the oldest event, or None when there is none within ``timeout`` seconds."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._events or self._closed, timeout)
+            return self._events.popleft() if self._events else None
+
+    def close(self) -> None:
+        """Say that no more events come."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+
+    @property
+    def finished(self) -> bool:
+        """Whether it was closed and everything was taken."""
+        with self._changed:
+            return self._closed and not self._events
+
+
+class ThreadedRunner:
+    """Captures, listens and recognises in a thread each; shows in the caller's.
+
+    The capture thread copies audio from the source to a ring buffer.  The
+    feature thread cuts utterances and computes features.  The recognition thread
+    runs the network and the decoder: finals always, partials when nothing else
+    waits and time allows.  When recognition is too slow, partials become fewer,
+    then the feature thread waits, then the ring drops the oldest audio and says so.
+
+    Args:
+        source: An entered source.
+        stream: Fresh.
+        sink: Takes the events, from the thread that calls :meth:`run`.
+        ring_s: Audio that may wait, seconds.
+        partials: Whether partials are wanted.
+        clock: Seconds that only rise.
+    """
+
+    def __init__(
+        self,
+        source: AudioSource,
+        stream: CaptionStream,
+        sink: EventSink,
+        ring_s: float,
+        partials: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._source = source
+        self._stream = stream
+        self._sink = sink
+        self._partials = partials
+        self._clock = clock
+        self._ring = RingBuffer(round(ring_s * SAMPLE_RATE), "block" if source.lossless else "drop")
+        self._heard: queue.Queue[Heard | None] = queue.Queue(HEARD_AHEAD)
+        self._events = EventQueue()
+        self._abandoned = threading.Event()
+        self._failure: tuple[str, BaseException] | None = None
+        self._failing = threading.Lock()
+        self._captured = 0
+        self._began = 0.0
+
+    def stop(self) -> None:
+        """End capture; what was heard is finished and shown.  From any thread."""
+        self._source.stop()
+
+    def run(self) -> None:
+        """Caption until the source ends or :meth:`stop` is called.
+
+        Raises:
+            CaptionerError: If a stage failed; the first failure wins, and what was
+                recognised before it has been shown.
+            KeyboardInterrupt: As it comes; all threads are told to end at once.
+        """
+        self._began = self._clock()
+        threads = [
+            threading.Thread(target=self._guard, args=(name, stage), name=name, daemon=True)
+            for name, stage in (
+                ("capture", self._capture),
+                ("features", self._listen),
+                ("recognition", self._recognize),
+            )
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            self._show()
+        except BaseException:
+            self._abandon()
+            raise
+        finally:
+            self._source.stop()
+        for thread in threads:
+            thread.join()
+        if self._failure is not None:
+            stage, error = self._failure
+            if isinstance(error, CaptionerError):
+                raise error
+            raise StageFailed(f"{stage} failed: {type(error).__name__}: {error}") from error
+
+    def _capture(self) -> None:
+        try:
+            for item in self._source:
+                if isinstance(item, AudioBlock):
+                    self._captured = item.end
+                if not self._ring.push(item):
+                    return
+        finally:
+            self._ring.close()
+
+    def _listen(self) -> None:
+        try:
+            while not self._abandoned.is_set():
+                item = self._ring.pop(timeout=STATUS_EVERY_S)
+                if item is not None:
+                    self._pass_on(self._stream.hear(item))
+                elif self._ring.finished:
+                    break
+            self._pass_on(self._stream.end_of_audio())
+        finally:
+            self._pass_on(None)
+
+    def _pass_on(self, heard: Heard | None) -> None:
+        while not self._abandoned.is_set():
+            try:
+                self._heard.put(heard, timeout=STATUS_EVERY_S)
+                return
+            except queue.Full:
+                continue
+
+    def _recognize(self) -> None:
+        try:
+            while not self._abandoned.is_set():
+                try:
+                    heard = self._heard.get(timeout=STATUS_EVERY_S)
+                except queue.Empty:
+                    continue
+                if heard is None:
+                    break
+                self._emit(self._stream.recognize(heard))
+                if self._partials and self._heard.empty():
+                    self._emit(self._stream.partial(within_budget=True))
+        finally:
+            self._events.put(self._stream.summary(), self._elapsed())
+            self._events.close()
+
+    def _emit(self, events: list[Event]) -> None:
+        for event in events:
+            self._events.put(event, self._elapsed())
+
+    def _elapsed(self) -> float:
+        return self._clock() - self._began
+
+    def _show(self) -> None:
+        next_status_s = 0.0
+        while not self._events.finished:
+            event = self._events.get(timeout=STATUS_EVERY_S)
+            if event is not None:
+                self._sink.emit(*event)
+            if self._elapsed() >= next_status_s:
+                next_status_s = self._elapsed() + STATUS_EVERY_S
+                self._sink.emit(self._stream.status(self._captured), self._elapsed())
+
+    def _guard(self, name: str, stage: Callable[[], None]) -> None:
+        """Run a stage; its failure ends the others in order."""
+        try:
+            stage()
+        except BaseException as error:
+            with self._failing:
+                self._failure = self._failure or (name, error)
+            self._source.stop()
+            self._ring.close()
+            if name == "recognition":
+                self._abandon()
+
+    def _abandon(self) -> None:
+        """Make every thread return at once."""
+        self._abandoned.set()
+        self._source.stop()
+        self._ring.abandon()
+        self._events.close()

@@ -1,0 +1,170 @@
+"""The configuration of ``run_live.py``; read with :func:`model.settings.load_settings`.
+
+What belongs to the model (features, alphabet, sample rate) is not here: it is
+read from the model bundle, so that a configuration cannot disagree with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from model.settings import Rule, above, at_least, between, check
+
+
+@dataclass(frozen=True)
+class AudioSettings:
+    """How audio is captured.
+
+    Attributes:
+        device: Index of the input device or a part of its name; empty for the default.
+        block_ms: Length of the blocks asked of the device, milliseconds.
+        ring_s: Seconds of audio kept while recognition is slow; more is lost, and said so.
+        reopen_every_s: Seconds between attempts to open a device that went away.
+
+    Raises:
+        RangeError: If a value is out of its range.
+    """
+
+    device: str = ""
+    block_ms: int = 32
+    ring_s: float = 10.0
+    reopen_every_s: float = 1.0
+
+    def __post_init__(self) -> None:
+        check(
+            self,
+            between(10, 500, "block_ms"),
+            between(1, 120, "ring_s"),
+            between(0.1, 60, "reopen_every_s"),
+        )
+
+
+@dataclass(frozen=True)
+class VadSettings:
+    """How utterances are cut out of the stream (voice activity detection).
+
+    Attributes:
+        aggressiveness: How readily WebRTC's detector calls a frame noise, 0 to 3.
+        frame_ms: Length of the frames that it judges, milliseconds.
+        pre_roll_ms: Audio before the first speech that is kept, milliseconds.
+        hangover_ms: Pause that ends an utterance, milliseconds.
+        minimum_speech_ms: Speech that starts an utterance, milliseconds; less is noise.
+        longest_s: Longest utterance, seconds; a longer one is cut in two.
+        cut_search_s: How far back from there the quietest place for the cut is
+            looked for, seconds.
+
+    Raises:
+        RangeError: If a value is out of its range.
+    """
+
+    aggressiveness: int = 2
+    frame_ms: Literal[10, 20, 30] = 20
+    pre_roll_ms: int = 300
+    hangover_ms: int = 800
+    minimum_speech_ms: int = 150
+    longest_s: float = 20.0
+    cut_search_s: float = 3.0
+
+    def __post_init__(self) -> None:
+        check(
+            self,
+            between(0, 3, "aggressiveness"),
+            between(0, 2000, "pre_roll_ms", "minimum_speech_ms"),
+            between(100, 5000, "hangover_ms"),
+            between(2, 60, "longest_s"),
+            above(0, "cut_search_s"),
+            Rule("must be below longest_s", ("cut_search_s",), lambda s: s < self.longest_s),
+        )
+
+
+@dataclass(frozen=True)
+class PartialSettings:
+    """How often captions of an utterance that goes on are renewed, and when words settle.
+
+    Attributes:
+        every_ms: Audio from one partial to the next, milliseconds; more under load.
+        settle_after: Partials in a row that must agree on a word to settle it.
+        settle_lag_ms: How far before the newest audio a word must end to settle,
+            milliseconds.
+
+    Raises:
+        RangeError: If a value is out of its range.
+    """
+
+    every_ms: int = 250
+    settle_after: int = 3
+    settle_lag_ms: int = 800
+
+    def __post_init__(self) -> None:
+        check(
+            self,
+            between(50, 5000, "every_ms"),
+            between(1, 20, "settle_after"),
+            between(0, 10_000, "settle_lag_ms"),
+        )
+
+
+@dataclass(frozen=True)
+class DecoderSettings:
+    """How the network's output becomes text.
+
+    Attributes:
+        kind: ``greedy`` takes the best symbol of each frame, ``beam`` searches with
+            the language model; ``auto`` is ``beam`` where a language model is given.
+        language_model: KenLM n-gram model, ARPA or binary.
+        unigrams: Its words, one a line; needed with a binary model to tell words
+            that it knows.
+        beam_width: Hypotheses kept at every frame.
+        alpha: Weight of the language model, in natural logarithms.
+        beta: Bonus for each word, in natural logarithms.
+        hotwords: Words that are to be preferred, such as names.
+        hotword_weight: Bonus for each of them, in natural logarithms.
+
+    Raises:
+        RangeError: If a value is out of its range.
+    """
+
+    kind: Literal["auto", "greedy", "beam"] = "auto"
+    language_model: Path | None = None
+    unigrams: Path | None = None
+    beam_width: int = 64
+    alpha: float = 0.5
+    beta: float = 1.0
+    hotwords: tuple[str, ...] = ()
+    hotword_weight: float = 10.0
+
+    def __post_init__(self) -> None:
+        check(
+            self,
+            Rule(
+                "needs language_model to be given too",
+                ("unigrams",),
+                lambda path: path is None or self.language_model is not None,
+            ),
+            between(1, 1000, "beam_width"),
+            between(0, 10, "alpha"),
+            between(-10, 10, "beta"),
+            Rule("must not hold blank words", ("hotwords",), lambda ws: all(w.strip() for w in ws)),
+            at_least(0, "hotword_weight"),
+        )
+
+
+@dataclass(frozen=True)
+class LiveSettings:
+    """Everything that can be set of the live captioner.
+
+    Attributes:
+        model: Folder of the model bundle.
+        audio: How audio is captured.
+        vad: How utterances are found.
+        partials: How captions of an utterance that goes on are renewed.
+        decoder: How the network's output becomes text.
+    """
+
+    model: Path = Path("models/default")
+    audio: AudioSettings = AudioSettings()
+    vad: VadSettings = VadSettings()
+    partials: PartialSettings = PartialSettings()
+    decoder: DecoderSettings = DecoderSettings()

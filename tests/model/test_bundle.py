@@ -1,0 +1,252 @@
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from model.alphabet import ENGLISH, Alphabet
+from model.bundle import (
+    ModelBundle,
+    Provenance,
+    describe,
+    load_bundle,
+    save_bundle,
+    weight_shapes,
+)
+from model.errors import BundleError
+from model.features import FeatureSettings, FeatureStatistics
+from model.recipe import NetworkSettings
+
+NETWORK = NetworkSettings(kernels=(3,), strides=(2,), filters=4, layers=1, units=3)
+
+
+@pytest.fixture
+def bundle() -> ModelBundle:
+    random = np.random.default_rng(0)
+    return ModelBundle(
+        name="small",
+        alphabet=ENGLISH,
+        features=FeatureSettings(),
+        statistics=FeatureStatistics(
+            random.normal(size=80).astype(np.float32), np.full(80, 1.5, np.float32), 40.0
+        ),
+        network=NETWORK,
+        weights={
+            name: random.normal(size=shape).astype(np.float16).astype(np.float32)
+            for name, shape in weight_shapes(NETWORK).items()
+        },
+        provenance=Provenance(
+            {"books": 5.3}, {"seed": 1}, 10, 2.5, 7.0, {"keras": "3"}, {"wer": 0.4}
+        ),
+    )
+
+
+@pytest.fixture
+def folder(bundle: ModelBundle, tmp_path: Path) -> Path:
+    return save_bundle(bundle, tmp_path / "models" / "small")
+
+
+def test_a_bundle_comes_back_as_it_was_saved(bundle: ModelBundle, folder: Path) -> None:
+    loaded = load_bundle(folder)
+    for field in ("name", "alphabet", "features", "network", "provenance"):
+        assert getattr(loaded, field) == getattr(bundle, field)
+    np.testing.assert_array_equal(loaded.statistics.mean, bundle.statistics.mean)
+    np.testing.assert_array_equal(loaded.statistics.deviation, bundle.statistics.deviation)
+    assert loaded.statistics.prior_frames == 40
+    assert loaded.weights.keys() == bundle.weights.keys()
+    for name, array in loaded.weights.items():
+        assert array.dtype == np.float32
+        np.testing.assert_array_equal(array, bundle.weights[name])
+
+
+def test_weights_take_two_bytes_each(bundle: ModelBundle, folder: Path) -> None:
+    with np.load(folder / "weights.npz", allow_pickle=False) as arrays:
+        assert {arrays[name].dtype for name in arrays.files} == {np.dtype(np.float16)}
+
+
+def test_the_default_network_makes_a_bundle_of_under_8_megabytes() -> None:
+    weights = sum(int(np.prod(shape)) for shape in weight_shapes(NetworkSettings()).values())
+    assert 2 * weights < 8e6
+
+
+def test_saving_again_replaces_the_bundle_and_leaves_nothing_else(
+    bundle: ModelBundle, folder: Path
+) -> None:
+    save_bundle(dataclasses.replace(bundle, name="second"), folder)
+    assert load_bundle(folder).name == "second"
+    assert [path.name for path in folder.parent.iterdir()] == ["small"]
+
+
+def test_other_folders_are_never_replaced(bundle: ModelBundle, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("keep me")
+    with pytest.raises(BundleError, match="is no model bundle"):
+        save_bundle(bundle, tmp_path)
+    assert (tmp_path / "notes.txt").read_text() == "keep me"
+
+
+def test_a_place_that_cannot_be_written_is_named(bundle: ModelBundle, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BundleError, match="cannot be written"):
+        save_bundle(bundle, tmp_path / "file" / "model")
+
+
+def test_the_card_tells_what_the_model_is(bundle: ModelBundle, folder: Path) -> None:
+    card = (folder / "MODEL_CARD.md").read_text()
+    assert card == describe(bundle)
+    for part in ("# small", "| books | 5.3 |", "10 steps", "keras 3", "| wer | 0.4000 |", "20 ms"):
+        assert part in card
+
+
+def test_loading_needs_no_keras(folder: Path) -> None:
+    program = (
+        "import sys; from model.bundle import load_bundle; "
+        f"load_bundle({str(folder)!r}); "
+        "sys.exit(any(name in sys.modules for name in ('keras', 'tensorflow', 'jax')))"
+    )
+    root = Path(__file__).resolve().parents[2]
+    assert subprocess.run([sys.executable, "-c", program], cwd=root, timeout=60).returncode == 0
+
+
+def truncate(name: str) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        content = (folder / name).read_bytes()
+        (folder / name).write_bytes(content[: len(content) // 2])
+
+    return change
+
+
+def edit(**changes: object) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        record = json.loads((folder / "bundle.json").read_text())
+        (folder / "bundle.json").write_text(json.dumps(record | changes))
+
+    return change
+
+
+def delete(name: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).unlink()
+
+
+def overwrite(name: str, content: bytes) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).write_bytes(content) and None
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (delete("bundle.json"), r"bundle\.json: cannot be read .*again"),
+        (delete("weights.npz"), r"weights\.npz: cannot be read .*again"),
+        (truncate("bundle.json"), r"bundle\.json: is not JSON.*again"),
+        (truncate("weights.npz"), r"weights\.npz: was changed or cut short.*again"),
+        (overwrite("bundle.json", b"\xff\xfe\xff"), r"bundle\.json: is not JSON"),
+        (overwrite("bundle.json", b"[1]"), r"bundle\.json: does not describe a model"),
+        (edit(format=99), r"has format 99, but this program reads format 1"),
+        (edit(name="other"), r"bundle\.json: was changed"),
+        (edit(sha256="0" * 64), r"bundle\.json: was changed"),
+        (edit(network=float("nan")), r"bundle\.json: was changed"),
+    ],
+)
+def test_damage_is_named_with_the_remedy(
+    folder: Path, damage: Callable[[Path], None], message: str
+) -> None:
+    damage(folder)
+    with pytest.raises(BundleError, match=message):
+        load_bundle(folder)
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="nowhere: no such folder"):
+        load_bundle(tmp_path / "nowhere")
+
+
+def forge(folder: Path, **changes: Any) -> None:
+    """Change the description and make its checksums right, as a faulty exporter would."""
+    import hashlib
+
+    record = json.loads((folder / "bundle.json").read_text()) | changes
+    record["weights_sha256"] = hashlib.sha256((folder / "weights.npz").read_bytes()).hexdigest()
+    del record["sha256"]
+    text = json.dumps(record, sort_keys=True, separators=(",", ":"))
+    record["sha256"] = hashlib.sha256(text.encode()).hexdigest()
+    (folder / "bundle.json").write_text(json.dumps(record))
+
+
+def forge_weights(folder: Path, weights: dict[str, np.ndarray]) -> None:
+    file = io.BytesIO()
+    np.savez(file, **weights)  # type: ignore[arg-type]
+    (folder / "weights.npz").write_bytes(file.getvalue())
+    forge(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"alphabet": ["", "a"]}, "the alphabet has 2 symbols, but the network 29 outputs"),
+        ({"alphabet": ["a", "b"]}, "does not describe a model.*blank"),
+        ({"features": {"mels": 40}}, "features have 40 mels"),
+        ({"features": {"mel": 40}}, "does not describe a model.*mel"),
+        ({"network": {"units": 0}}, "does not describe a model.*units"),
+        ({"statistics": {}}, "does not describe a model.*mean"),
+        ({"name": None, "provenance": None}, "does not describe a model"),
+    ],
+)
+def test_parts_that_do_not_fit_are_named(
+    folder: Path, changes: dict[str, Any], message: str
+) -> None:
+    forge(folder, **changes)
+    with pytest.raises(BundleError, match=message):
+        load_bundle(folder)
+
+
+def test_weights_missing_unknown_misshapen_or_not_finite_are_named(
+    bundle: ModelBundle, folder: Path
+) -> None:
+    weights = dict(bundle.weights)
+    del weights["time_distributed_dense/bias"]
+    weights["extra/kernel"] = np.zeros(3, np.float32)
+    weights["gru_0/forward_bias"] = np.zeros((1, 9), np.float32)
+    weights["gru_0_norm/beta"] = np.array([1, np.nan, 2, 3, 4, 5], np.float32)
+    forge_weights(folder, weights)
+    with pytest.raises(BundleError) as caught:
+        load_bundle(folder)
+    for part in (
+        "weight time_distributed_dense/bias is missing",
+        "weight extra/kernel is unknown",
+        "weight gru_0/forward_bias must have shape (2, 9), got (1, 9)",
+        "weight gru_0_norm/beta holds NaN or infinity",
+    ):
+        assert part in str(caught.value)
+
+
+def test_weights_that_are_no_archive_or_hold_objects_are_refused(folder: Path) -> None:
+    (folder / "weights.npz").write_bytes(b"no archive")
+    forge(folder)
+    with pytest.raises(BundleError, match="is no archive of arrays"):
+        load_bundle(folder)
+    np.savez(folder / "weights.npz", array=np.array([{}], object))
+    forge(folder)
+    with pytest.raises(BundleError, match="is no archive of arrays"):
+        load_bundle(folder)
+
+
+def test_a_diverged_model_is_not_saved(bundle: ModelBundle, tmp_path: Path) -> None:
+    weights = {**bundle.weights, "gru_0_norm/beta": np.full(6, 1e6, np.float32)}
+    with pytest.raises(BundleError, match=r"gru_0_norm/beta exceeds 65504"):
+        save_bundle(dataclasses.replace(bundle, weights=weights), tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_impossible_statistics_are_refused(bundle: ModelBundle) -> None:
+    flat = FeatureStatistics(np.zeros(80, np.float32), np.zeros(80, np.float32))
+    with pytest.raises(BundleError, match="deviation must be above 0"):
+        dataclasses.replace(bundle, statistics=flat)
+    with pytest.raises(BundleError, match="the alphabet has 3 symbols"):
+        dataclasses.replace(bundle, alphabet=Alphabet(("", "a", "b")))

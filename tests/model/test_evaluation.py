@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.alphabet import ENGLISH
+from model.evaluation import ErrorRates, error_rates, greedy_labels, greedy_text
+
+words = st.lists(st.sampled_from(["a", "bc", "cab"]), min_size=1, max_size=6).map(" ".join)
+
+
+def distance(reference: list[str], hypothesis: list[str]) -> int:
+    """Return the Levenshtein distance, by its definition."""
+    row = list(range(len(hypothesis) + 1))
+    for i, wanted in enumerate(reference, 1):
+        diagonal, row[0] = row[0], i
+        for j, given in enumerate(hypothesis, 1):
+            step = min(row[j] + 1, row[j - 1] + 1, diagonal + (wanted != given))
+            diagonal, row[j] = row[j], step
+    return row[-1]
+
+
+def test_each_kind_of_error_is_counted() -> None:
+    rates = error_rates(["the cat sat on the mat"], ["a cat sat the mat today"])
+    assert (rates.words, rates.substitutions, rates.deletions, rates.insertions) == (6, 1, 1, 1)
+    assert rates.wer == pytest.approx(0.5)
+
+
+@given(st.lists(st.tuples(words, words), min_size=1, max_size=4))
+def test_errors_are_edit_distances(pairs: list[tuple[str, str]]) -> None:
+    rates = error_rates(*map(list, zip(*pairs, strict=True)))
+    by_word = sum(distance(r.split(), h.split()) for r, h in pairs)
+    assert rates.substitutions + rates.deletions + rates.insertions == by_word
+    assert rates.character_errors == sum(distance(list(r), list(h)) for r, h in pairs)
+    assert rates.words == sum(len(r.split()) for r, _ in pairs)
+
+
+def test_corpora_add_up() -> None:
+    one, other = error_rates(["a b"], ["a"]), error_rates(["c"], ["d e"])
+    assert one + other == error_rates(["a b", "c"], ["a", "d e"])
+    assert sum([one, other], ErrorRates()) == one + other
+
+
+def test_silence_is_all_deletions_and_nothing_is_no_error() -> None:
+    rates = error_rates(["two words"], [""])
+    assert (rates.wer, rates.cer, rates.deletions) == (1.0, 1.0, 2)
+    assert error_rates([], []).wer == 0
+
+
+def test_lists_of_different_length_are_refused() -> None:
+    with pytest.raises(ValueError, match="2 references, but 1 hypotheses"):
+        error_rates(["a", "b"], ["a"])
+
+
+@given(st.lists(st.integers(0, 4), max_size=20))
+def test_greedy_reading_joins_repeats_then_drops_blanks(path: list[int]) -> None:
+    scores = np.eye(5)[path].reshape(-1, 5)
+    joined = [label for i, label in enumerate(path) if i == 0 or path[i - 1] != label]
+    assert list(greedy_labels(scores)) == [label for label in joined if label]
+
+
+def test_greedy_text_has_single_spaces_and_no_edges() -> None:
+    path = ENGLISH.encode(" a") + [0] + ENGLISH.encode("a ") + [0] + ENGLISH.encode(" b ")
+    assert greedy_text(np.eye(ENGLISH.size)[path], ENGLISH) == "aa b"

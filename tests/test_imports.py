@@ -1,0 +1,91 @@
+"""Which package may import which, and what a mere import must not load."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = {"model", "lm", "streamer"}
+FROM_MODEL_IN_LM = {"model.alphabet", "model.errors", "model.text"}
+LIGHT_MODEL_MODULES = ["model.features", "model.manifest", "model.settings"]
+HEAVY = {"tensorflow", "keras", "jax", "sounddevice", "kenlm", "librosa", "matplotlib"}
+
+
+def modules(package: str) -> dict[str, Path]:
+    """Return the source of each module of a package by its dotted name."""
+    return {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts): path
+        for path in sorted((ROOT / package).rglob("*.py"))
+    }
+
+
+def own_imports(source: str, is_module: frozenset[str]) -> Iterator[str]:
+    """Yield the project's modules that a source imports, at its top or inside functions."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            inner = [f"{node.module}.{alias.name}" for alias in node.names]
+            names = [name if name in is_module else str(node.module) for name in inner]
+        else:
+            continue
+        yield from (name for name in names if name.partition(".")[0] in PACKAGES)
+
+
+def imports_of(package: str) -> set[tuple[str, str]]:
+    """Return (module, imported module) for every import between the project's modules."""
+    every = frozenset(name for package in PACKAGES for name in modules(package))
+    return {
+        (name, imported)
+        for name, path in modules(package).items()
+        for imported in own_imports(path.read_text(encoding="utf-8"), every)
+    }
+
+
+@pytest.mark.parametrize(
+    ("source", "imported"),
+    [
+        ("from model import network", {"model.network"}),
+        ("from model.network import build_network", {"model.network"}),
+        ("def f():\n    import lm.decoder as d", {"lm.decoder"}),
+        ("import numpy, models", set()),
+    ],
+)
+def test_every_form_of_import_is_seen(source: str, imported: set[str]) -> None:
+    assert set(own_imports(source, frozenset({"model.network"}))) == imported
+
+
+def test_model_imports_neither_of_the_others() -> None:
+    found = imports_of("model")
+    assert found
+    assert {edge for edge in found if not edge[1].startswith("model")} == set()
+
+
+def test_lm_imports_only_the_text_side_of_model() -> None:
+    edges = {edge for edge in imports_of("lm") if not edge[1].startswith("lm")}
+    assert {edge for edge in edges if edge[1] not in FROM_MODEL_IN_LM} == set()
+
+
+def test_importing_the_live_side_loads_no_heavy_library() -> None:
+    names = [*modules("streamer"), *modules("lm"), *LIGHT_MODEL_MODULES]
+    program = f"""
+import importlib, sys
+for name in {[name.removesuffix(".__init__") for name in names]}:
+    before = set(sys.modules)
+    importlib.import_module(name)
+    print(name, *({HEAVY} & (set(sys.modules) - before)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    loaded = dict(line.partition(" ")[::2] for line in done.stdout.splitlines())
+    assert len(loaded) == len(names)
+    assert {name: heavy for name, heavy in loaded.items() if heavy} == {}
