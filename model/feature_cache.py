@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import BinaryIO
 
@@ -170,7 +171,8 @@ def _extract_all(
     if workers == 1 or len(jobs) < POOLED_ROWS:
         yield from map(_extract, jobs)
         return
-    with ProcessPoolExecutor(workers) as pool:
+    # Not forked: a library's threads, where one is loaded already, do not survive that.
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         yield from pool.map(_extract, jobs, chunksize=32)
 
 

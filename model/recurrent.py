@@ -58,8 +58,9 @@ class BidirectionalGRU(keras.layers.Layer):  # type: ignore[misc]
             projected = ops.matmul(inputs, getattr(self, f"{direction}_kernel")) + bias[0]
             state = _recur(
                 projected,
-                ops.convert_to_tensor(getattr(self, f"{direction}_recurrent_kernel")),
-                ops.convert_to_tensor(bias[1]),
+                # Slices are tensors; TensorFlow wants no variables in a custom gradient.
+                getattr(self, f"{direction}_recurrent_kernel")[:],
+                bias[1],
                 mask,
                 reverse=direction == "backward",
             )

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -48,7 +48,7 @@ class LiveOptions:
     device: str | None = None
     list_devices: bool = False
     wav: Sequence[Path] = ()
-    speed: str = "real"
+    speed: Literal["real", "max"] = "real"
     format: str | None = None
     output: Sequence[Path] = ()
     record: Path | None = None
@@ -89,8 +89,8 @@ def caption(options: LiveOptions) -> None:
         sink = _Audience(sinks, source)
         recorder = _recorder(options, stack)
         stack.enter_context(source)
-        acoustic = _load_model(settings.model)
-        stream = _stream(settings, acoustic, recorder)
+        acoustic = load_model(settings.model)
+        stream = build_stream(settings, acoustic, recorder)
         stack.enter_context(_stopped_by_signals(source))
         sink.emit(StreamStarted(source.name, acoustic.bundle.name), 0.0)
         if options.wav and options.speed == "max":
@@ -136,7 +136,7 @@ def _source(options: LiveOptions, settings: LiveSettings) -> AudioSource:
     return MicrophoneSource(settings.audio.device, settings.audio)
 
 
-def _load_model(path: Path) -> AcousticModel:
+def load_model(path: Path) -> AcousticModel:
     """Load the bundle; a relative path that is not here is looked up beside the program."""
     from model.acoustic import AcousticModel
 
@@ -144,9 +144,10 @@ def _load_model(path: Path) -> AcousticModel:
     return AcousticModel.load(path if path.exists() or not beside.exists() else beside)
 
 
-def _stream(
-    settings: LiveSettings, acoustic: AcousticModel, recorder: AudioRecorder | None
+def build_stream(
+    settings: LiveSettings, acoustic: AcousticModel, recorder: AudioRecorder | None = None
 ) -> CaptionStream:
+    """Return a fresh stream with the parts that ``settings`` ask for."""
     detector = WebRtcDetector(settings.vad.aggressiveness, settings.vad.frame_ms)
     return CaptionStream(
         SpeechFrontEnd(UtteranceSegmenter(detector, settings.vad), acoustic.extractor),

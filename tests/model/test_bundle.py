@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import io
 import json
 import subprocess
@@ -136,7 +137,10 @@ def delete(name: str) -> Callable[[Path], None]:
 
 
 def overwrite(name: str, content: bytes) -> Callable[[Path], None]:
-    return lambda folder: (folder / name).write_bytes(content) and None
+    def change(folder: Path) -> None:
+        (folder / name).write_bytes(content)
+
+    return change
 
 
 @pytest.mark.parametrize(
@@ -169,8 +173,6 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
 
 def forge(folder: Path, **changes: Any) -> None:
     """Change the description and make its checksums right, as a faulty exporter would."""
-    import hashlib
-
     record = json.loads((folder / "bundle.json").read_text()) | changes
     record["weights_sha256"] = hashlib.sha256((folder / "weights.npz").read_bytes()).hexdigest()
     del record["sha256"]
@@ -181,7 +183,7 @@ def forge(folder: Path, **changes: Any) -> None:
 
 def forge_weights(folder: Path, weights: dict[str, np.ndarray]) -> None:
     file = io.BytesIO()
-    np.savez(file, **weights)  # type: ignore[arg-type]
+    np.savez(file, **weights)
     (folder / "weights.npz").write_bytes(file.getvalue())
     forge(folder)
 

@@ -64,8 +64,8 @@ def test_loss_is_a_negative_log_probability(logits: np.ndarray) -> None:
 
 def test_a_transcript_that_cannot_fit_has_next_to_no_probability(logits: np.ndarray) -> None:
     losses = loss([[1, 2], [1, 1], [1], [1]], logits, [1, 2, 5, 5])
-    assert (losses[:2] > 1_000).all() | np.isinf(losses[:2]).all()
-    assert np.isfinite(losses[2:]).all()
+    assert losses[:2].min() > 500
+    assert losses[2:].max() < 50
 
 
 def test_greedy_reading_spells_the_best_alignment(logits: np.ndarray) -> None:

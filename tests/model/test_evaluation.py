@@ -16,8 +16,8 @@ def distance(reference: list[str], hypothesis: list[str]) -> int:
     row = list(range(len(hypothesis) + 1))
     for i, wanted in enumerate(reference, 1):
         diagonal, row[0] = row[0], i
-        for j, given in enumerate(hypothesis, 1):
-            step = min(row[j] + 1, row[j - 1] + 1, diagonal + (wanted != given))
+        for j, read in enumerate(hypothesis, 1):
+            step = min(row[j] + 1, row[j - 1] + 1, diagonal + (wanted != read))
             diagonal, row[j] = row[j], step
     return row[-1]
 
@@ -62,5 +62,5 @@ def test_greedy_reading_joins_repeats_then_drops_blanks(path: list[int]) -> None
 
 
 def test_greedy_text_has_single_spaces_and_no_edges() -> None:
-    path = ENGLISH.encode(" a") + [0] + ENGLISH.encode("a ") + [0] + ENGLISH.encode(" b ")
+    path = [*ENGLISH.encode(" a"), 0, *ENGLISH.encode("a "), 0, *ENGLISH.encode(" b ")]
     assert greedy_text(np.eye(ENGLISH.size)[path], ENGLISH) == "aa b"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from model import feature_cache
 from model.audio import read_audio
@@ -103,8 +104,6 @@ def test_a_cache_that_cannot_be_written_names_the_remedy(
 
 
 def test_recordings_shorter_than_a_window_have_no_frames(tmp_path: Path) -> None:
-    import soundfile
-
     soundfile.write(tmp_path / "short.wav", np.zeros(100), 16_000)
     cached = cached_features([Utterance(tmp_path / "short.wav", "a", 0.01)], SETTINGS, tmp_path)
     assert cached.utterance(0).shape == (0, SETTINGS.mels)

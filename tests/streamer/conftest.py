@@ -48,6 +48,7 @@ class VirtualSoundCard:
             "XDG_CONFIG_HOME": str(self._home),
             "PULSE_SERVER": f"unix:{self._home}/native",
             "ALSA_CONFIG_PATH": str(self._alsa),
+            "PULSE_LATENCY_MSEC": "60",
             "DBUS_SESSION_BUS_ADDRESS": f"unix:path={self._home}/no-bus",
             "PYTHONPATH": str(REPOSITORY),
         }

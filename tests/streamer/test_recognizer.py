@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -84,7 +86,7 @@ def test_partials_grow_and_settled_words_stay() -> None:
     events = events_of(blocks(audio), PartialSettings(every_ms=100))
     partials = [event for event in events if isinstance(event, PartialTranscript)]
     assert len(partials) > 10
-    for earlier, later in zip(partials, partials[1:], strict=False):
+    for earlier, later in itertools.pairwise(partials):
         assert later.stable.startswith(earlier.stable)
         assert later.audio_s >= earlier.audio_s + 0.1 - 1e-9
     assert partials[-1].stable.startswith("abc def")
@@ -112,7 +114,7 @@ def test_finals_do_not_depend_on_the_blocks(sizes: list[int]) -> None:
     )
     starts = np.cumsum([0, *sizes])
     cut = [*(start for start in starts if start < len(audio)), len(audio)]
-    items = [AudioBlock(audio[a:b], int(a)) for a, b in zip(cut, cut[1:], strict=False)]
+    items = [AudioBlock(audio[a:b], int(a)) for a, b in itertools.pairwise(cut)]
 
     def without_delay(events: list[Event]) -> list[tuple[object, ...]]:
         return [(f.utterance, f.words, f.start_s, f.end_s, f.reason) for f in finals(events)]
