@@ -31,6 +31,8 @@ class AcousticModel:
         self.bundle = bundle
         self.extractor = FeatureExtractor(bundle.features)
         self._predict = _compile(bundle)
+        # The first run is the slowest by far; better now than when somebody speaks.
+        self._predict(np.zeros((1, bundle.network.features), np.float32))
 
     @classmethod
     def load(cls, path: str | Path) -> AcousticModel:

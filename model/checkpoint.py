@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -72,9 +73,11 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     path = folder / f"checkpoint-{checkpoint.progress.step:08d}.npz"
     temporary = path.with_suffix(".partial")
     progress = np.array(json.dumps(asdict(checkpoint.progress)))
+    archive = io.BytesIO()
+    np.savez(archive, **checkpoint.arrays, progress=progress)
     try:
         with temporary.open("wb") as file:
-            np.savez(file, **checkpoint.arrays, progress=progress)
+            file.write(archive.getbuffer())
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -122,7 +125,7 @@ def newest_checkpoint(folder: Path, notify: Callable[[str], None]) -> Checkpoint
 
 
 def _read(path: Path) -> Checkpoint:
-    with np.load(path, allow_pickle=False) as arrays:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         values = {name: arrays[name] for name in arrays.files}
     progress = json.loads(str(values.pop("progress")))
     return Checkpoint(Progress(**progress), values)

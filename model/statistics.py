@@ -38,7 +38,7 @@ def load_statistics(path: str | Path) -> FeatureStatistics:
         ManifestError: If the file is missing, damaged or holds something else.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             prior = arrays["prior_frames"] if "prior_frames" in arrays.files else None
             return FeatureStatistics(
                 arrays["mean"].astype(np.float32),

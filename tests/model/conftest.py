@@ -51,6 +51,6 @@ def tiny_recipe() -> Recipe:
     return Recipe(
         network=NetworkSettings(kernels=(5,), strides=(2,), filters=12, layers=1, units=12),
         training=TrainingSettings(
-            passes=2, batch_s=2.0, bucket_s=(0.7, 1.0), learning_rate=5e-3, warmup_steps=2
+            passes=2, batch_s=2.0, bucket_s=(2.0,), learning_rate=5e-3, warmup_steps=2
         ),
     )

@@ -81,8 +81,8 @@ class Reference:
     """Keras's own bidirectional GRU with the weights of a ``BidirectionalGRU``."""
 
     def __init__(self, layer: BidirectionalGRU, features: int) -> None:
-        cells = [keras.layers.GRU(layer.units, return_sequences=True) for _ in range(2)]
-        self.layer = keras.layers.Bidirectional(cells[0])
+        cell = keras.layers.GRU(layer.units, return_sequences=True)
+        self.layer = keras.layers.Bidirectional(cell)
         self.layer.build((None, None, features))
         self.layer.set_weights([np.asarray(weight) for weight in layer.trainable_variables])
 

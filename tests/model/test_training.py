@@ -127,18 +127,27 @@ def run_to_step(make: Make, step: int, recipe: Recipe, **options: object) -> Tra
     return trainer
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def three_passes(tiny_recipe: Recipe) -> Recipe:
     return dataclasses.replace(
         change(tiny_recipe, passes=3), augmentation=AugmentationSettings(masks_from=0.5)
     )
 
 
+@pytest.fixture(scope="module")
+def whole(
+    data: TrainingData, three_passes: Recipe, tmp_path_factory: pytest.TempPathFactory
+) -> Trainer:
+    """Return a training that ran without a stop."""
+    folder = tmp_path_factory.mktemp("run") / "whole"
+    trainer = Trainer(three_passes, data, data, data.features.statistics(), folder)
+    trainer.run()
+    return trainer
+
+
 def test_a_stopped_training_goes_on_as_if_it_never_stopped(
-    make: Make, three_passes: Recipe
+    make: Make, three_passes: Recipe, whole: Trainer
 ) -> None:
-    whole = make("whole", three_passes)
-    whole.run()
     for step in (3, whole.progress.step // 3, whole.progress.step - 2):
         assert run_to_step(make, step, three_passes).progress.step == step
     trainer = run_to_step(make, 10_000, three_passes)
@@ -148,22 +157,21 @@ def test_a_stopped_training_goes_on_as_if_it_never_stopped(
 
 
 def test_a_killed_training_goes_on_from_its_last_checkpoint(
-    make: Make, tiny_recipe: Recipe
+    make: Make, three_passes: Recipe, whole: Trainer
 ) -> None:
-    whole = make("whole")
-    whole.run()
     seconds = itertools.count(step=60.0)
 
     def kill(progress: Progress, share: float) -> None:
         if progress.step == 8:
             raise KeyboardInterrupt
 
+    killed = make("killed", three_passes, report=kill, clock=lambda: next(seconds))
     with pytest.raises(KeyboardInterrupt):
-        make("killed", report=kill, clock=lambda: next(seconds)).run()
-    left = newest_checkpoint(make("killed").folder, pytest.fail)
+        killed.run()
+    left = newest_checkpoint(killed.folder, pytest.fail)
     assert left is not None
     assert 0 < left.progress.step < 8
-    resumed = make("killed")
+    resumed = make("killed", three_passes)
     resumed.run()
     assert_same_weights(resumed, whole)
 
@@ -194,12 +202,10 @@ def test_a_loss_that_is_not_finite_names_the_recordings(
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(
-    make: Make, three_passes: Recipe
+    make: Make, three_passes: Recipe, whole: Trainer
 ) -> None:
-    whole = make("whole", three_passes)
-    whole.run()
     folder = run_to_step(make, 4, three_passes).folder
-    run_to_step(make, 7, three_passes)
+    run_to_step(make, 5, three_passes)
     older, newest = checkpoints(folder)
     newest.write_bytes(newest.read_bytes()[:-2_000])
     notices: list[str] = []

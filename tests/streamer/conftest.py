@@ -48,7 +48,6 @@ class VirtualSoundCard:
             "XDG_CONFIG_HOME": str(self._home),
             "PULSE_SERVER": f"unix:{self._home}/native",
             "ALSA_CONFIG_PATH": str(self._alsa),
-            "PULSE_LATENCY_MSEC": "60",
             "DBUS_SESSION_BUS_ADDRESS": f"unix:path={self._home}/no-bus",
             "PYTHONPATH": str(REPOSITORY),
         }
@@ -64,8 +63,11 @@ class VirtualSoundCard:
                 "--use-pid-file=yes",
                 "--disable-shm=yes",
                 "--log-target=syslog",
+                # Without rewinds it renders 50 ms ahead instead of 2 s, and the monitor
+                # misses nothing of the start of a sound.
+                "--load=module-null-sink sink_name=card rate=48000 norewinds=true",
+                # Last, so that nobody connects while there is no source yet.
                 f"--load=module-native-protocol-unix auth-anonymous=1 socket={self._home}/native",
-                "--load=module-null-sink sink_name=card rate=48000",
             ]
         )
         self.run(["pactl", "set-default-source", "card.monitor"])
@@ -93,19 +95,19 @@ class VirtualSoundCard:
         return done
 
     def start_python(self, arguments: Sequence[str]) -> subprocess.Popen[str]:
-        """Start this Python with its three streams as pipes."""
+        """Start this Python, its output and its errors as pipes."""
         return subprocess.Popen(
             [sys.executable, *arguments],
             env=self.environment,
             cwd=REPOSITORY,
-            stdin=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
 
     def play(self, path: Path) -> None:
-        """Play a WAV file to its end; its first 50 ms may be swallowed and should be silent."""
+        """Play a WAV file to its end; the last of it may still be on its way when this returns."""
         self.run(["paplay", str(path)])
 
 
@@ -125,8 +127,8 @@ def virtual_sound_card() -> Iterator[VirtualSoundCard]:
     # A socket's path may have 107 characters at most, which pytest's folders can exceed.
     with tempfile.TemporaryDirectory(prefix="sound") as home:
         card = VirtualSoundCard(Path(home))
-        card.start_server()
         try:
+            card.start_server()
             yield card
         finally:
             card.stop_server()

@@ -17,17 +17,20 @@ from streamer.audio import SAMPLE_RATE
 CARD_RATE = 48_000
 FINE_RATE = 4 * SAMPLE_RATE
 
+LONGEST_S = 30.0
+
 RECORD = """
-import sys, threading
+import sys
 import numpy as np
+from streamer.audio import SAMPLE_RATE
 from streamer.events import Notice
 from streamer.microphone import MicrophoneSource
 from streamer.settings import AudioSettings
 
+path, wanted_s = sys.argv[1], float(sys.argv[2])
 heard = []
-end = lost = 0
+end = lost = since_sound = 0
 with MicrophoneSource("", AudioSettings(reopen_every_s=0.2)) as source:
-    threading.Thread(target=lambda: (sys.stdin.read(), source.stop()), daemon=True).start()
     for item in source:
         if isinstance(item, Notice):
             print(item.kind, flush=True)
@@ -37,17 +40,23 @@ with MicrophoneSource("", AudioSettings(reopen_every_s=0.2)) as source:
         if not heard:
             print("ready", flush=True)
         heard.append(item.samples)
-np.save(sys.argv[1], np.concatenate(heard))
+        if since_sound or np.abs(item.samples).max() > 0.05:
+            since_sound += len(item.samples)
+        if since_sound > wanted_s * SAMPLE_RATE:
+            source.stop()
+np.save(path, np.concatenate(heard))
 print(lost)
 """
 
 
 class Recording:
-    """A program that records from the virtual card until :meth:`finish`."""
+    """A program that records from the virtual card until it has heard all of the sound."""
 
     def __init__(self, card: Any, path: Path) -> None:
         self._path = path
-        self._program: subprocess.Popen[str] = card.start_python(["-c", RECORD, str(path)])
+        self._program: subprocess.Popen[str] = card.start_python(
+            ["-c", RECORD, str(path), f"{len(sound()) / CARD_RATE + 0.2}"]
+        )
 
     def wait_for(self, line: str) -> None:
         assert self._program.stdout is not None
@@ -58,7 +67,11 @@ class Recording:
 
     def finish(self) -> tuple[np.ndarray, int]:
         """Return the samples heard and how many were lost; standard error must be empty."""
-        out, chatter = self._program.communicate(timeout=60)
+        try:
+            out, chatter = self._program.communicate(timeout=LONGEST_S)
+        except subprocess.TimeoutExpired:
+            self._program.kill()
+            pytest.fail(f"the sound was not heard: {self._program.communicate()}")
         assert (self._program.returncode, chatter) == (0, "")
         heard: np.ndarray = np.load(self._path)
         return heard, int(out)

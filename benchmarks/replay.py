@@ -1,0 +1,118 @@
+"""Replay recordings through the live path and compare with whole recordings.
+
+    python benchmarks/replay.py --manifest dev.jsonl --limit 10
+
+Prints a Markdown table by corpus: word error rate of the live finals, word error rate of
+the same model on whole recordings, and the real-time factor of the live path with partials
+(computing time for each second of audio).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from lm.decoder import GreedyDecoder
+from model.acoustic import AcousticModel
+from model.audio import read_audio
+from model.evaluation import error_rates
+from model.manifest import Utterance, read_manifest
+from streamer.app import build_stream, load_model
+from streamer.events import Event, FinalTranscript, Summary
+from streamer.replay import WavReplaySource
+from streamer.runner import run_inline
+from streamer.settings import LiveSettings
+
+
+@dataclass
+class Outcome:
+    """What was measured on one corpus."""
+
+    references: list[str] = field(default_factory=list)
+    live: list[str] = field(default_factory=list)
+    offline: list[str] = field(default_factory=list)
+    audio_s: float = 0.0
+    computing_s: float = 0.0
+
+    def row(self, name: str) -> str:
+        """Return a row of the table."""
+        live, offline = (
+            error_rates(self.references, self.live),
+            error_rates(self.references, self.offline),
+        )
+        return (
+            f"| {name} | {len(self.references)} | {100 * live.wer:.1f} | {100 * offline.wer:.1f} "
+            f"| {self.computing_s / self.audio_s:.3f} |"
+        )
+
+
+class Finals:
+    """Keeps finals and the summary."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.summary: Summary | None = None
+
+    def emit(self, event: Event, emitted_s: float) -> None:
+        if isinstance(event, FinalTranscript) and event.text:
+            self.texts.append(event.text)
+        elif isinstance(event, Summary):
+            self.summary = event
+
+    def close(self) -> None:
+        """Nothing to finish."""
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--manifest", type=Path, required=True)
+    parser.add_argument("--limit", type=int, help="recordings of each corpus, from the first")
+    parser.add_argument("--model", type=Path, default=LiveSettings().model)
+    arguments = parser.parse_args()
+    acoustic = load_model(arguments.model)
+    outcomes: dict[str, Outcome] = defaultdict(Outcome)
+    for row in chosen(read_manifest(arguments.manifest), arguments.limit):
+        measure(row, acoustic, outcomes[row.corpus])
+    print("| Corpus | Recordings | WER live, % | WER whole, % | Real-time factor |")
+    print("| --- | ---: | ---: | ---: | ---: |")
+    for name, outcome in outcomes.items():
+        print(outcome.row(name))
+
+
+def chosen(rows: list[Utterance], limit: int | None) -> list[Utterance]:
+    """Return the first ``limit`` rows of each corpus, or all."""
+    counts: dict[str, int] = defaultdict(int)
+    kept = []
+    for row in rows:
+        counts[row.corpus] += 1
+        if limit is None or counts[row.corpus] <= limit:
+            kept.append(row)
+    return kept
+
+
+def measure(row: Utterance, acoustic: AcousticModel, outcome: Outcome) -> None:
+    """Caption a recording live and read it whole."""
+    settings = LiveSettings()
+    finals = Finals()
+    with WavReplaySource([row.audio], "max", settings.audio.block_ms) as source:
+        run_inline(source, build_stream(settings, acoustic), finals)
+    features = acoustic.extractor.extract(
+        read_audio(row.audio, acoustic.bundle.features.sample_rate)
+    )
+    whole = GreedyDecoder(acoustic.bundle.alphabet).decode(acoustic.log_probs(features))
+    assert finals.summary is not None
+    outcome.references.append(row.text)
+    outcome.live.append(" ".join(finals.texts))
+    outcome.offline.append(whole.text)
+    outcome.audio_s += finals.summary.audio_s
+    outcome.computing_s += finals.summary.audio_s * finals.summary.rtf
+
+
+if __name__ == "__main__":
+    main()

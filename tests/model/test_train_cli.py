@@ -1,0 +1,254 @@
+"""The training program as a user calls it, from recordings to a model."""
+
+from __future__ import annotations
+
+import io
+import json
+import signal
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+import soundfile
+from rich.console import Console
+
+from model.bundle import load_bundle
+from model.checkpoint import checkpoints
+from model.commands import on_first_signal
+from model.manifest import Utterance, read_manifest
+from model.statistics import load_statistics
+from model.terminal import Terminal
+from train import main
+
+TINY = [
+    "network.kernels=[5]",
+    "network.strides=[2]",
+    "network.filters=8",
+    "network.layers=1",
+    "network.units=8",
+    "training.batch_s=4",
+    "training.bucket_s=[2]",
+    "training.passes=2",
+]
+
+
+class Screen:
+    """Runs the program and keeps what it shows."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.out = io.StringIO()
+        self.log: io.StringIO = io.StringIO()
+
+    def run(self, *arguments: str | Path) -> int:
+        terminal = Terminal(Console(file=self.out, width=140), Console(file=self.log, width=140))
+        return main([str(argument) for argument in arguments], terminal)
+
+    def fit(self, manifest: Path, *more: str | Path) -> int:
+        overrides = [part for value in TINY for part in ("--set", value)]
+        return self.run(
+            *("fit", "--manifest", manifest, "--dev", manifest, "--output", self.folder / "run"),
+            *("--cache", self.folder / "cache", *overrides, *more),
+        )
+
+
+@pytest.fixture
+def screen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Screen:
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "2")
+    return Screen(tmp_path)
+
+
+@pytest.fixture
+def speech(tone_rows: Sequence[Utterance], tmp_path: Path) -> Path:
+    """Return a folder in LibriSpeech's layout."""
+    folder = tmp_path / "speech" / "7" / "70"
+    folder.mkdir(parents=True)
+    lines = []
+    for number, row in enumerate(tone_rows):
+        samples, rate = soundfile.read(row.audio)
+        soundfile.write(folder / f"7-70-{number:04}.flac", samples, rate)
+        lines.append(f"7-70-{number:04} {row.text.upper()}\n")
+    (folder / "7-70.trans.txt").write_text("".join(lines))
+    return tmp_path / "speech"
+
+
+def test_the_whole_way_from_recordings_to_a_model(
+    screen: Screen, speech: Path, tmp_path: Path
+) -> None:
+    manifest, stats = tmp_path / "all.jsonl", tmp_path / "stats.npz"
+    assert screen.run("manifest", speech, "--output", manifest) == 0
+    assert [row.speaker for row in read_manifest(manifest)] == ["7"] * 12
+    assert "12 recordings" in screen.log.getvalue()
+
+    cache = ("--cache", tmp_path / "cache")
+    assert screen.run("stats", manifest, "--output", stats, *cache) == 0
+    assert load_statistics(stats).mean.shape == (80,)
+    for part in ("speech", "percentile", "'a'"):
+        assert part in screen.out.getvalue()
+
+    assert screen.fit(manifest, "--stats", stats) == 0
+    bundle = load_bundle(tmp_path / "run" / "bundle")
+    assert bundle.name == "run"
+    assert bundle.provenance.hours.keys() == {"speech"}
+    assert "WER" in screen.log.getvalue()
+
+    report = tmp_path / "reports" / "report.json"
+    evaluate = ("evaluate", "--bundle", tmp_path / "run" / "bundle", "--manifest", manifest)
+    assert screen.run(*evaluate, "--output", report) == 0
+    record = json.loads(report.read_text())
+    assert record["overall"]["recordings"] == 12
+    assert record["overall"] == record["corpora"]["speech"]
+    assert record["overall"]["wer"] == pytest.approx(
+        bundle.provenance.evaluation["dev_wer"], abs=0.2
+    )
+    assert screen.run(*evaluate, "--output", report.with_suffix(".md"), "--limit", "3") == 0
+    assert "| overall | 3 |" in report.with_suffix(".md").read_text()
+
+    exported = tmp_path / "models" / "tones"
+    assert screen.run("export", "--run", tmp_path / "run", "--output", exported) == 0
+    assert load_bundle(exported).name == "tones"
+    (tmp_path / "run" / "statistics.npz").unlink()
+    given = ("--stats", stats, "--manifest", manifest, "--name", "again")
+    assert screen.run("export", "--run", tmp_path / "run", "--output", exported, *given) == 0
+    assert load_bundle(exported).name == "again"
+
+
+class InterruptedLog(io.StringIO):
+    """Sends this process a signal when the first evaluation is shown."""
+
+    sent = False
+
+    def write(self, text: str) -> int:
+        if "step " in text and not self.sent:
+            self.sent = True
+            signal.raise_signal(signal.SIGTERM)
+        return super().write(text)
+
+
+def test_a_signal_saves_a_checkpoint_and_the_same_command_goes_on(
+    screen: Screen, tone_manifest: Path
+) -> None:
+    screen.log = InterruptedLog()
+    assert screen.fit(tone_manifest) == 1
+    assert "stopped at step" in screen.log.getvalue()
+    [checkpoint] = checkpoints(screen.folder / "run")
+    assert not (screen.folder / "run" / "bundle").exists()
+    assert screen.fit(tone_manifest) == 0
+    assert load_bundle(screen.folder / "run" / "bundle").provenance.steps == 2 * int(
+        checkpoint.stem.split("-")[1]
+    )
+
+
+def test_only_the_first_signal_is_caught() -> None:
+    calls: list[str] = []
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), on_first_signal(lambda: calls.append("stop")):
+        signal.raise_signal(signal.SIGINT)
+        assert calls == ["stop"]
+        assert signal.getsignal(signal.SIGTERM) is before
+        signal.raise_signal(signal.SIGINT)
+    assert calls == ["stop"]
+
+
+def test_bad_recordings_stop_the_manifest_unless_they_are_skipped(
+    screen: Screen, speech: Path, tmp_path: Path
+) -> None:
+    (speech / "7" / "70" / "extra.wav").write_text("no sound")
+    (speech / "7" / "70" / "extra.txt").write_text("words")
+    with (speech / "7" / "70" / "7-70.trans.txt").open("a") as file:
+        file.write("7-70-0099 GONE\n")
+    output = tmp_path / "m.jsonl"
+    assert screen.run("manifest", speech, "--output", output) == 2
+    assert not output.exists()
+    for part in ("7-70.trans.txt:13: ", "extra.wav: not readable", "2 problems; ", "--skip-bad"):
+        assert part in screen.log.getvalue()
+    assert screen.run("manifest", speech, "--output", output, "--skip-bad") == 0
+    assert "12 recordings" in screen.log.getvalue()
+    assert "2 left out" in screen.log.getvalue()
+
+
+Arguments = Callable[[Path, Path], list[str | Path]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (lambda tmp, m: ["manifest", tmp / "gone", "--output", tmp / "m"], "gone: no such folder"),
+        (lambda tmp, m: ["stats", tmp / "gone"], "gone: cannot be read as a manifest"),
+        (
+            lambda tmp, m: ["stats", m, "--set", "features.mel=4"],
+            "features.mel: is unknown; did you mean mels?",
+        ),
+        (
+            lambda tmp, m: ["stats", m, "--set", "features.mels=40"],
+            "network: its features must be 40, got 80",
+        ),
+        (
+            lambda tmp, m: ["evaluate", "--bundle", tmp / "gone", "--manifest", m],
+            "gone: no such folder; give a model bundle",
+        ),
+        (
+            lambda tmp, m: [
+                "evaluate",
+                "--bundle",
+                tmp,
+                "--manifest",
+                m,
+                "--output",
+                tmp / "r.txt",
+            ],
+            "--output: must end in .json or .md",
+        ),
+        (
+            lambda tmp, m: ["export", "--run", tmp, "--output", tmp / "model"],
+            "holds no checkpoint",
+        ),
+        (
+            lambda tmp, m: ["fit", "--manifest", m, "--dev", tmp / "gone", "--output", tmp / "run"],
+            "gone: cannot be read as a manifest",
+        ),
+    ],
+)
+def test_bad_input_is_explained_without_a_traceback(
+    screen: Screen, tone_manifest: Path, tmp_path: Path, arguments: Arguments, message: str
+) -> None:
+    assert screen.run(*arguments(tmp_path, tone_manifest)) == 2
+    shown = screen.log.getvalue()
+    assert "train.py: error: " in shown
+    assert message in shown
+    assert "Traceback" not in shown
+
+
+@pytest.mark.parametrize("backend", ["torch", "abacus"])
+def test_an_unknown_backend_is_named(
+    screen: Screen, tone_manifest: Path, monkeypatch: pytest.MonkeyPatch, backend: str
+) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", backend)
+    assert screen.fit(tone_manifest) == 2
+    assert f"KERAS_BACKEND: must be tensorflow or jax, got {backend}" in screen.log.getvalue()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["fly"],
+        ["fit"],
+        ["manifest"],
+        ["evaluate", "--bundle", "b", "--manifest", "m", "--limit", "0"],
+    ],
+)
+def test_wrong_usage_exits_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "usage: train.py" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["manifest", "stats", "fit", "evaluate", "export"])
+def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([command, "--help"])
+    assert caught.value.code == 0
+    assert f"usage: train.py {command}" in capsys.readouterr().out
