@@ -23,10 +23,12 @@ from model.settings import load_settings
 from streamer.audio import AudioSource
 from streamer.caption_stream import CaptionStream
 from streamer.detector import WebRtcDetector
+from streamer.devices import list_devices
 from streamer.display import CaptionDisplay, default_sink
 from streamer.events import Event, EventSink, StreamStarted
 from streamer.front_end import SpeechFrontEnd
-from streamer.microphone import MicrophoneSource, list_devices
+from streamer.microphone import MicrophoneSource
+from streamer.portaudio import PortAudio
 from streamer.recognizer import StreamingRecognizer
 from streamer.recorder import AudioRecorder
 from streamer.replay import WavReplaySource
@@ -92,6 +94,8 @@ def caption(options: LiveOptions) -> None:
         acoustic = load_model(settings.model)
         stream = build_stream(settings, acoustic, recorder)
         stack.enter_context(_stopped_by_signals(source))
+        if isinstance(source, MicrophoneSource):
+            source.forget()
         sink.emit(StreamStarted(source.name, acoustic.bundle.name), 0.0)
         if options.wav and options.speed == "max":
             run_inline(source, stream, sink, partials)
@@ -106,7 +110,7 @@ def show_devices(console: Console) -> None:
         DeviceError: If there is none, or PortAudio is missing.
     """
     table = Table("", "Index", "Name", "Channels", "Default rate", "Rates it takes", box=None)
-    for device in list_devices():
+    for device in list_devices(PortAudio()):
         table.add_row(
             "*" if device.is_default else "",
             str(device.index),

@@ -3,6 +3,7 @@
 CaptionerError
 ├── UsageError
 │   └── DeviceError             no input device answers to the request
+│       ├── FormatRefused       the device does not take this rate or number of channels
 │       └── PortAudioMissing    the PortAudio library is not installed
 ├── CaptureError                capture failed while running
 ├── OutputError                 captions cannot be written to the place asked for
@@ -15,6 +16,10 @@ from model.errors import CaptionerError, UsageError
 
 class DeviceError(UsageError):
     """No input device answers to the request; the message lists those there are."""
+
+
+class FormatRefused(DeviceError):
+    """The device does not take this rate or number of channels; another one may do."""
 
 
 class PortAudioMissing(DeviceError):

@@ -1,39 +1,36 @@
-"""The microphone: found by name, opened at its own rate, reopened when it comes back.
-
-Only here is PortAudio used, and only once a device is asked for.
-"""
+"""The microphone: found by name, opened at its own rate, reopened when it comes back."""
 
 from __future__ import annotations
 
-import ctypes
-import os
-import re
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cache
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Self
 
 import numpy as np
 import soxr
 
 from streamer.audio import SAMPLE_RATE, AudioBlock
-from streamer.errors import DeviceError, PortAudioMissing
+from streamer.devices import (
+    Backend,
+    InputDevice,
+    OpenInput,
+    channel_choices,
+    choose,
+    require_inputs,
+    same_device,
+)
+from streamer.errors import DeviceError, FormatRefused
 from streamer.events import Notice
+from streamer.portaudio import PortAudio
 from streamer.settings import AudioSettings
-
-RATES = (8_000, 16_000, 22_050, 32_000, 44_100, 48_000, 96_000)
-"""Hz; the rates that a device is asked about."""
 
 FALLBACK_RATES = (48_000, 44_100, 32_000, 16_000, 96_000, 8_000)
 """Hz; tried in this order when a device refuses its own default rate."""
-
-MOST_CHANNELS = 8
-"""Channels opened at most when a device refuses one and two."""
 
 FIRST_AUDIO_S = 5.0
 """How long a device may take to give its first audio; Bluetooth takes seconds."""
@@ -52,99 +49,6 @@ HANDOVER_S = 10.0
 
 DEAD_CHANNEL_PEAK = 1e-3
 """A channel that never went above this (-60 dB of full scale) has no microphone on it."""
-
-Deliver = Callable[[np.ndarray, bool, float], None]
-"""Takes samples float32 (n, channels), whether audio was lost just before them, and the
-time of the first one by the device's clock in seconds (0 if unknown)."""
-
-
-@dataclass(frozen=True)
-class InputDevice:
-    """A device that records.
-
-    Attributes:
-        index: Its number in PortAudio's list; it may change when devices come and go.
-        name: Its name.
-        channels: Channels it has.
-        default_rate: The rate it prefers, Hz.
-        rates: Those of ``RATES`` that it accepts, Hz; empty where it was not asked.
-        is_default: Whether it is used when no device is named.
-        host_api: The system that it belongs to, such as ALSA.
-    """
-
-    index: int
-    name: str
-    channels: int
-    default_rate: float
-    rates: tuple[int, ...]
-    is_default: bool
-    host_api: str
-
-    @property
-    def stable_name(self) -> str:
-        """The name without ALSA's card number, which changes when it is plugged in again."""
-        return re.sub(r" \(hw:\d+,\d+\)$", "", self.name)
-
-
-class FormatRefused(DeviceError):
-    """The device does not take this rate or number of channels; another one may do."""
-
-
-class OpenInput(Protocol):
-    """An input stream that runs."""
-
-    @property
-    def active(self) -> bool:
-        """Whether it still runs."""
-        ...
-
-    def close(self) -> None:
-        """End it; never raises."""
-        ...
-
-
-class Backend(Protocol):
-    """What the microphone needs of PortAudio."""
-
-    def inputs(self) -> tuple[InputDevice, ...]:
-        """Return the devices that record, their ``rates`` left empty."""
-        ...
-
-    def accepts(self, device: InputDevice, rate: int, channels: int) -> bool:
-        """Return whether the device can be opened so."""
-        ...
-
-    def open(
-        self, device: InputDevice, rate: int, channels: int, block: int, deliver: Deliver
-    ) -> OpenInput:
-        """Open a device; ``deliver`` is called from another thread, ``block`` samples a time.
-
-        Raises:
-            FormatRefused: If it does not take the rate or the number of channels.
-            DeviceError: If it cannot be opened at all; the message says why.
-        """
-        ...
-
-    def refresh(self) -> None:
-        """Look again which devices there are; no stream may be open.
-
-        Raises:
-            DeviceError: If the audio system does not answer.
-        """
-        ...
-
-
-def list_devices(backend: Backend | None = None) -> tuple[InputDevice, ...]:
-    """Return the devices that record, with the rates that they accept.
-
-    Raises:
-        DeviceError: If there is none.
-        PortAudioMissing: If the PortAudio library is not installed.
-    """
-    backend = PortAudio() if backend is None else backend
-    return tuple(
-        replace(device, rates=_accepted_rates(backend, device)) for device in _inputs(backend)
-    )
 
 
 class MicrophoneSource:
@@ -204,7 +108,7 @@ class MicrophoneSource:
             PortAudioMissing: If the PortAudio library is not installed.
         """
         self._backend = PortAudio() if self._backend is None else self._backend
-        self._open(self._backend, choose(_inputs(self._backend), self._wanted))
+        self._open(self._backend, choose(require_inputs(self._backend), self._wanted))
         return self
 
     def __exit__(
@@ -227,6 +131,10 @@ class MicrophoneSource:
                 self._away = True
                 yield Notice("device_lost", self._lost_text())
             self._reopen()
+
+    def forget(self) -> None:
+        """Forget what was heard since the device was opened: the stream starts now."""
+        self._handover.clear()
 
     def stop(self) -> None:
         """End the iteration soon; may be called from any thread, more than once."""
@@ -278,13 +186,13 @@ class MicrophoneSource:
         while not self._stopped.wait(self._settings.reopen_every_s):
             with suppress(DeviceError):
                 self._backend.refresh()
-                self._open(self._backend, _same(_inputs(self._backend), self._device))
+                self._open(self._backend, same_device(require_inputs(self._backend), self._device))
                 return
 
     def _open(self, backend: Backend, device: InputDevice) -> None:
         refusal: FormatRefused | None = None
         for rate in dict.fromkeys((round(device.default_rate), *FALLBACK_RATES)):
-            for channels in _channel_choices(device):
+            for channels in channel_choices(device):
                 try:
                     self._open_as(backend, device, rate, channels)
                     return
@@ -312,218 +220,6 @@ class MicrophoneSource:
             f"microphone '{self.name}' is gone or gives no audio: plug it in again; "
             f"it is looked for by its name every {self._settings.reopen_every_s:g} s"
         )
-
-
-class PortAudio:
-    """PortAudio, through sounddevice.
-
-    PortAudio and the libraries below it (ALSA, JACK, PulseAudio) write to standard
-    error whatever they stumble on, also while a stream runs; this is kept off the
-    terminal, and what matters of it comes as a :class:`DeviceError`.
-
-    Raises:
-        PortAudioMissing: If the library is not installed.
-    """
-
-    def __init__(self) -> None:
-        self._library = _load_library()
-
-    def inputs(self) -> tuple[InputDevice, ...]:
-        """Return the devices that record; see :class:`Backend`."""
-        with self._guarded("the audio system"):
-            devices = self._library.query_devices()
-            host_apis = self._library.query_hostapis()
-        default = self._default_index()
-        return tuple(
-            InputDevice(
-                index=device["index"],
-                name=device["name"],
-                channels=device["max_input_channels"],
-                default_rate=device["default_samplerate"],
-                rates=(),
-                is_default=device["index"] == default,
-                host_api=host_apis[device["hostapi"]]["name"],
-            )
-            for device in devices
-            if device["max_input_channels"] > 0
-        )
-
-    def accepts(self, device: InputDevice, rate: int, channels: int) -> bool:
-        """Return whether the device can be opened so."""
-        try:
-            with self._guarded(device.name):
-                self._library.check_input_settings(device.index, channels, "float32", None, rate)
-        except DeviceError:
-            return False
-        return True
-
-    def open(
-        self, device: InputDevice, rate: int, channels: int, block: int, deliver: Deliver
-    ) -> OpenInput:
-        """Open a device and start it; see :class:`Backend`."""
-
-        def hand_over(samples: np.ndarray, _count: int, times: Any, status: Any) -> None:
-            deliver(samples.copy(), bool(status.input_overflow), times.inputBufferAdcTime)
-
-        with self._guarded(f"microphone '{device.name}'"):
-            stream = self._library.InputStream(
-                rate, block, device.index, channels, "float32", callback=hand_over
-            )
-            try:
-                stream.start()
-            except self._library.PortAudioError:
-                stream.close()
-                raise
-        return _PortAudioInput(stream)
-
-    def refresh(self) -> None:
-        """Start PortAudio anew, the only way to a fresh list of devices."""
-        with self._guarded("the audio system"):
-            # Fails when the start after the last stop failed: then there is nothing to stop.
-            with suppress(self._library.PortAudioError):
-                self._library._terminate()
-            self._library._initialize()
-
-    def _default_index(self) -> int | None:
-        with suppress(DeviceError), self._guarded("the default input"):
-            return int(self._library.query_devices(kind="input")["index"])
-        return None
-
-    @contextmanager
-    def _guarded(self, what: str) -> Iterator[None]:
-        """Turn the errors of PortAudio into ours."""
-        try:
-            yield
-        except self._library.PortAudioError as error:
-            code = error.args[1] if len(error.args) > 1 else None
-            if code in _FORMAT_CODES:
-                raise FormatRefused(f"{what}: {error}") from error
-            raise DeviceError(
-                f"{what} cannot be opened: {error}; close the program that uses it, "
-                "or choose another device with --list-devices and --device"
-            ) from error
-
-
-_FORMAT_CODES = (-9998, -9997, -9994)
-"""PortAudio: invalid channel count, invalid sample rate, sample format not supported."""
-
-
-class _PortAudioInput:
-    """A stream of sounddevice."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-
-    @property
-    def active(self) -> bool:
-        return bool(self._stream.active)
-
-    def close(self) -> None:
-        self._stream.abort()
-        self._stream.close()
-
-
-def _load_library() -> Any:
-    # JACK would otherwise start its server only because it was asked for devices.
-    os.environ.setdefault("JACK_NO_START_SERVER", "1")
-    _silence_c_libraries()
-    try:
-        import sounddevice
-    except OSError as error:
-        raise PortAudioMissing(
-            f"the microphone needs the PortAudio library ({error}): install it with "
-            "`sudo apt-get install libportaudio2`; --wav FILE works without it"
-        ) from error
-    return sounddevice
-
-
-@cache
-def _silence_c_libraries() -> None:
-    """Send what C libraries write to standard error nowhere, from now on.
-
-    They write through C's stream, which glibc lets a program replace.  Python does
-    not: its messages, also from other threads, still reach file descriptor 2.  With
-    another C library nothing is changed.
-    """
-    c_library = ctypes.CDLL(None)
-    if hasattr(c_library, "gnu_get_libc_version"):
-        c_library.fopen.restype = ctypes.c_void_p
-        nowhere = c_library.fopen(os.devnull.encode(), b"w")
-        ctypes.c_void_p.in_dll(c_library, "stderr").value = nowhere
-
-
-def choose(devices: tuple[InputDevice, ...], wanted: str) -> InputDevice:
-    """Return the device that is asked for.
-
-    Args:
-        devices: Those there are, at least one.
-        wanted: Index, name or part of a name in any case; empty for the default.
-
-    Raises:
-        DeviceError: If none or several match; the message lists them.
-    """
-    if not wanted:
-        return next((device for device in devices if device.is_default), devices[0])
-    matches = _matches(devices, wanted)
-    if not matches:
-        raise DeviceError(f"no input device matches '{wanted}'; there are: {_listing(devices)}")
-    if len(matches) > 1:
-        raise DeviceError(
-            f"'{wanted}' matches several input devices: {_listing(matches)}; "
-            "give the index or more of the name"
-        )
-    return matches[0]
-
-
-def _matches(devices: tuple[InputDevice, ...], wanted: str) -> tuple[InputDevice, ...]:
-    if wanted.isdecimal():
-        return tuple(device for device in devices if device.index == int(wanted))
-    name = wanted.casefold()
-    exact = tuple(
-        device
-        for device in devices
-        if name in (device.name.casefold(), device.stable_name.casefold())
-    )
-    return exact or tuple(device for device in devices if name in device.name.casefold())
-
-
-def _same(devices: tuple[InputDevice, ...], lost: InputDevice) -> InputDevice:
-    """Return the device that went away, wherever it is plugged in now."""
-    matches = [device for device in devices if device.stable_name == lost.stable_name]
-    matches.sort(key=lambda device: device.name != lost.name)
-    if not matches:
-        raise DeviceError(f"microphone '{lost.name}' is not there")
-    return matches[0]
-
-
-def _inputs(backend: Backend) -> tuple[InputDevice, ...]:
-    """Return the devices that record, at least one."""
-    devices = backend.inputs()
-    if not devices:
-        raise DeviceError(
-            "no input device: plug a microphone in and look for it with `arecord -l` and "
-            "--list-devices (a container needs `--device /dev/snd`), "
-            "or caption a file with --wav FILE"
-        )
-    return devices
-
-
-def _listing(devices: tuple[InputDevice, ...]) -> str:
-    return ", ".join(f"{device.index}: {device.name}" for device in devices)
-
-
-def _channel_choices(device: InputDevice) -> tuple[int, ...]:
-    """Return the numbers of channels to try: one, two, and all it has up to eight."""
-    most = min(device.channels, MOST_CHANNELS)
-    return tuple(channels for channels in dict.fromkeys((1, 2, most)) if channels <= most)
-
-
-def _accepted_rates(backend: Backend, device: InputDevice) -> tuple[int, ...]:
-    return tuple(
-        rate
-        for rate in RATES
-        if any(backend.accepts(device, rate, channels) for channels in _channel_choices(device))
-    )
 
 
 @dataclass(frozen=True)
@@ -568,7 +264,7 @@ class _Handover:
         self._changed = threading.Condition()
 
     def put(self, samples: np.ndarray, overflowed: bool, adc_s: float) -> None:
-        """Add audio; never waits for the iteration.  A :data:`Deliver`."""
+        """Add audio; never waits for the iteration.  A ``streamer.devices.Deliver``."""
         with self._changed:
             if not self._stopped.is_set():
                 self._dropped = self._dropped or len(self._chunks) == self._chunks.maxlen

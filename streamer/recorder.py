@@ -12,9 +12,11 @@ from typing import Protocol
 import numpy as np
 import soundfile
 
+from model.errors import UsageError
 from streamer.audio import SAMPLE_RATE, AudioBlock
 from streamer.errors import OutputError
 from streamer.events import Notice
+from streamer.files import require_new
 
 _FULL_SCALE = 32_768
 _WAV_LIMIT = 2**32 - 64
@@ -35,10 +37,11 @@ class AudioRecorder:
     was not closed plays up to there.
 
     Args:
-        path: The file; one that exists is replaced.
+        path: The file; it must be new or empty.
 
     Raises:
-        OutputError: If it has another ending or cannot be opened.
+        UsageError: If it has another ending, or holds something already.
+        OutputError: If it cannot be opened.
     """
 
     def __init__(self, path: Path) -> None:
@@ -112,7 +115,8 @@ def _open(path: Path) -> _AudioFile:
     kinds: dict[str, Callable[[Path], _AudioFile]] = {".wav": _WavFile, ".flac": _open_flac}
     kind = kinds.get(path.suffix.lower())
     if kind is None:
-        raise OutputError(f"{path}: a recording must end in .flac or .wav; name it so")
+        raise UsageError(f"{path}: a recording must end in .flac or .wav; name it so")
+    require_new(path)
     try:
         # Python says why a file cannot be opened, libsndfile only that it cannot.
         path.open("wb").close()

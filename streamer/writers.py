@@ -34,6 +34,7 @@ from streamer.events import (
     Summary,
     Word,
 )
+from streamer.files import require_new
 
 FORMATS = ("txt", "jsonl", "srt", "vtt")
 """Names of the formats, which are also the endings of their files."""
@@ -407,11 +408,8 @@ def _lines(words: Iterable[Word]) -> list[str]:
 
 
 def _open_new(path: Path) -> IO[str]:
+    require_new(path)
     try:
-        if path.is_file() and path.stat().st_size:
-            raise UsageError(
-                f"{path}: holds something already; give another name, or move the file away"
-            )
         return path.open("w", encoding="utf-8", newline="\n")
     except FileNotFoundError as error:
         raise OutputError(f"{path}: there is no folder {path.parent}; make it first") from error

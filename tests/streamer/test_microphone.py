@@ -17,19 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.audio import SAMPLE_RATE, AudioBlock
-from streamer.errors import DeviceError, PortAudioMissing
+from streamer.devices import Deliver, InputDevice, choose, list_devices
+from streamer.errors import DeviceError, FormatRefused, PortAudioMissing
 from streamer.events import Notice
-from streamer.microphone import (
-    FIRST_AUDIO_S,
-    SILENT_CALLBACK_S,
-    Deliver,
-    FormatRefused,
-    InputDevice,
-    MicrophoneSource,
-    PortAudio,
-    choose,
-    list_devices,
-)
+from streamer.microphone import FIRST_AUDIO_S, SILENT_CALLBACK_S, MicrophoneSource
+from streamer.portaudio import PortAudio
 from streamer.settings import AudioSettings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -377,6 +369,17 @@ class Unplugged:
 
         self.refreshed = 0
         self.system.on_refresh = refresh
+
+
+def test_what_was_heard_while_the_model_loaded_is_forgotten_on_request() -> None:
+    system = SoundSystem([device(1, "Mic")])
+    with microphone(system) as source:
+        system.hear(ones(1600))
+        source.forget()
+        system.hear(ones(320))
+        blocks = blocks_of(stopped(source))
+    assert blocks[0].start == 0
+    assert blocks[-1].end == 320
 
 
 def test_a_device_that_is_plugged_in_again_goes_on_at_the_true_time() -> None:

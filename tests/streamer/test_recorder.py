@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from model.errors import CaptionerError, UsageError
 from streamer import recorder as recorder_module
 from streamer.audio import SAMPLE_RATE, AudioBlock
-from streamer.errors import OutputError
 from streamer.events import Notice
 from streamer.recorder import AudioRecorder
 from streamer.replay import WavReplaySource
@@ -161,5 +161,13 @@ def test_a_file_that_cannot_be_opened_is_told_at_once(
     tmp_path: Path, name: str, reason: str
 ) -> None:
     (tmp_path / "folder.wav").mkdir()
-    with pytest.raises(OutputError, match=reason):
+    with pytest.raises(CaptionerError, match=reason):
         AudioRecorder(tmp_path / name)
+
+
+def test_a_recording_that_is_there_already_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    path.write_bytes(b"a session of yesterday")
+    with pytest.raises(UsageError, match="holds something already"):
+        AudioRecorder(path)
+    assert path.read_bytes() == b"a session of yesterday"
