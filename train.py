@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None, terminal: Terminal | None = Non
     """Run one command and return the exit code."""
     options = parser().parse_args(arguments)
     os.environ.setdefault("KERAS_BACKEND", commands.BACKENDS[0])
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     terminal = terminal or Terminal()
     try:
         finished = _run(options, terminal)
@@ -159,6 +159,9 @@ def _add_evaluate_options(parser: argparse.ArgumentParser) -> None:
         default=0,
         help="use the first N recordings of each corpus (default: all)",
     )
+    parser.add_argument(
+        "--card", action="store_true", help="write the figures into the bundle's model card too"
+    )
 
 
 def _add_export_options(parser: argparse.ArgumentParser) -> None:
@@ -181,6 +184,12 @@ def _add_export_options(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=[],
         help="what it learnt from, for a run that does not say",
+    )
+    parser.add_argument(
+        "--notes",
+        metavar="FILE",
+        type=Path,
+        help="Markdown for the model card: licences and attribution of the data",
     )
 
 
@@ -234,7 +243,12 @@ def _run(options: argparse.Namespace, terminal: Terminal) -> bool:
             )
         case "evaluate":
             commands.evaluate(
-                options.bundle, options.manifest, options.output, options.limit, terminal
+                options.bundle,
+                options.manifest,
+                options.output,
+                options.limit,
+                options.card,
+                terminal,
             )
         case "export":
             commands.export(
@@ -243,6 +257,7 @@ def _run(options: argparse.Namespace, terminal: Terminal) -> bool:
                 options.name,
                 options.stats,
                 options.manifest,
+                options.notes,
                 terminal,
             )
     return True

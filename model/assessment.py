@@ -39,20 +39,26 @@ class Assessment:
         rows = [_cells(name, self.recordings[name], rates) for name, rates in self.rates.items()]
         return [*rows, _cells(OVERALL, sum(self.recordings.values()), self.overall)]
 
-    def record(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
+    def record(self, command: str) -> dict[str, Any]:
+        """Return plain values for JSON, with the command that made them."""
         corpora = {
             name: {"recordings": self.recordings[name], **_figures(rates)}
             for name, rates in self.rates.items()
         }
         total = {"recordings": sum(self.recordings.values()), **_figures(self.overall)}
-        return {"model": self.model, "decoder": "greedy", "corpora": corpora, OVERALL: total}
+        return {
+            "model": self.model,
+            "decoder": "greedy",
+            "command": command,
+            "corpora": corpora,
+            OVERALL: total,
+        }
 
-    def markdown(self) -> str:
-        """Return the table in Markdown, with a title."""
+    def markdown(self, command: str) -> str:
+        """Return the table in Markdown, with the command that made it."""
         rule = ["---", *["---:"] * (len(COLUMNS) - 1)]
         lines = [f"| {' | '.join(cells)} |" for cells in (COLUMNS, rule, *self.table())]
-        return "\n".join([f"# {self.model}, greedy decoding", "", *lines, ""])
+        return "\n".join([f"Greedy decoding of whole recordings, by `{command}`:", "", *lines, ""])
 
 
 def assess(

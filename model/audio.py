@@ -13,6 +13,25 @@ from model.errors import AudioFileError
 
 FORMATS = "WAV, FLAC, Ogg, Opus or MP3"
 
+LONGEST_HOLE_S = 0.1
+"""Sound that an intact file may lack of the length it declares."""
+
+OGG_BLOCK_S = 0.02
+"""Longest block read from Ogg files: where libsndfile fails, all of a block is lost."""
+
+OPEN_END = 2**63 - 1
+"""What libsndfile gives as the frames of a file that was streamed and never finished."""
+
+
+class SequentialFile(soundfile.SoundFile):  # type: ignore[misc]
+    """An audio file read from its start on.
+
+    ``SoundFile`` seeks after every read, which fails at the end of an unfinished FLAC file.
+    """
+
+    def seekable(self) -> bool:
+        return False
+
 
 def stream_audio(path: str | Path, sample_rate: int, block_s: float) -> Iterator[np.ndarray]:
     """Yield a file's audio in blocks, mixed to mono and resampled by one resampler.
@@ -37,20 +56,21 @@ def stream_audio(path: str | Path, sample_rate: int, block_s: float) -> Iterator
         )
         heard = 0
         try:
-            while True:
-                block = file.read(max(1, round(block_s * rate)), dtype="float32", always_2d=True)
+            for block in _read_blocks(file, block_s):
                 heard += len(block)
                 last = len(block) == 0
                 mono = np.ascontiguousarray(block.mean(axis=1, dtype=np.float32))
                 mono = mono if resampler is None else resampler.resample_chunk(mono, last=last)
                 if len(mono):
                     yield _without_nan(mono)
-                if last:
-                    break
         except soundfile.SoundFileError as error:
             raise AudioFileError(f"{path}: damaged after {heard / rate:.2f} s: {error}") from error
         if heard == 0:
             raise AudioFileError(f"{path}: holds no samples; give a recording with sound in it")
+        lacking_s = (file.frames - heard) / rate
+        # The length of an MP3 file may be a guess.
+        if lacking_s > LONGEST_HOLE_S and file.format != "MP3" and file.frames != OPEN_END:
+            raise AudioFileError(f"{path}: damaged: {lacking_s:.2f} s of its sound cannot be read")
 
 
 def read_audio(path: str | Path, sample_rate: int) -> np.ndarray:
@@ -59,10 +79,10 @@ def read_audio(path: str | Path, sample_rate: int) -> np.ndarray:
     Raises:
         AudioFileError: As :func:`stream_audio`.
     """
-    return np.concatenate(list(stream_audio(path, sample_rate, block_s=10.0)))
+    return np.concatenate(list(stream_audio(path, sample_rate, block_s=0.5)))
 
 
-def open_audio(path: str | Path) -> soundfile.SoundFile:
+def open_audio(path: str | Path) -> SequentialFile:
     """Open an audio file for reading.
 
     Raises:
@@ -76,12 +96,35 @@ def open_audio(path: str | Path) -> soundfile.SoundFile:
     try:
         if path.stat().st_size == 0:
             raise AudioFileError(f"{path}: the file is empty (0 bytes)")
-        return soundfile.SoundFile(str(path))
+        return SequentialFile(str(path))
     except soundfile.SoundFileError as error:
         reason = getattr(error, "error_string", str(error))
         raise AudioFileError(f"{path}: not readable as {FORMATS}: {reason}") from error
     except OSError as error:
         raise AudioFileError(f"{path}: {error.strerror or error}") from error
+
+
+def _read_blocks(file: SequentialFile, block_s: float) -> Iterator[np.ndarray]:
+    """Yield float32 (frames, channels) up to the end, where a block is empty.
+
+    libsndfile fails once where the time stamps of an Ogg file leave a hole, as
+    those of some encoders do, and then reads on; failing twice in a row is damage.
+    """
+    is_ogg = file.format == "OGG"
+    frames = max(1, round((min(block_s, OGG_BLOCK_S) if is_ogg else block_s) * file.samplerate))
+    failed = False
+    while True:
+        try:
+            block = file.read(frames, dtype="float32", always_2d=True)
+        except soundfile.SoundFileError:
+            if failed or not is_ogg:
+                raise
+            failed = True
+            continue
+        failed = False
+        yield block
+        if len(block) == 0:
+            return
 
 
 def _without_nan(samples: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -46,7 +46,9 @@ class Provenance:
         minutes: Time spent training.
         speech_hours: Hours of speech trained on, every pass counted.
         versions: Version of each library that decides the result.
-        evaluation: Error figures, by name.
+        evaluation: Error figures of the training itself, by name.
+        report: Markdown of an evaluation on whole recordings, or "".
+        notes: Markdown on the data: licences and attribution, or "".
     """
 
     hours: Mapping[str, float] = field(default_factory=dict)
@@ -56,6 +58,8 @@ class Provenance:
     speech_hours: float = 0.0
     versions: Mapping[str, str] = field(default_factory=dict)
     evaluation: Mapping[str, float] = field(default_factory=dict)
+    report: str = ""
+    notes: str = ""
 
 
 @dataclass(frozen=True)
@@ -152,15 +156,14 @@ def save_bundle(bundle: ModelBundle, path: str | Path) -> Path:
     if folder.exists() and not (folder / SETTINGS_FILE).is_file():
         raise BundleError(f"{folder}: is there and is no model bundle; give another place for it")
     weights = _pack_weights(bundle)
-    record = _to_record(bundle, hashlib.sha256(weights).hexdigest())
     temporary = folder.with_name(f".{folder.name}.partial")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
         _write(temporary / WEIGHTS_FILE, weights)
-        _write(temporary / CARD_FILE, describe(bundle).encode())
-        _write(temporary / SETTINGS_FILE, (json.dumps(record, indent=1) + "\n").encode())
+        for name, content in _texts(bundle, weights).items():
+            _write(temporary / name, content)
         _replace_folder(temporary, folder)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -171,12 +174,38 @@ def save_bundle(bundle: ModelBundle, path: str | Path) -> Path:
     return folder
 
 
+def save_report(bundle: ModelBundle, path: str | Path, report: str) -> None:
+    """Write the report of an evaluation into the provenance and the card of a saved bundle.
+
+    Args:
+        bundle: As it was loaded from ``path``.
+        path: Its folder.
+        report: Markdown; replaces the report of an earlier evaluation.
+
+    Raises:
+        BundleError: If the folder cannot be written.
+    """
+    folder = Path(path)
+    temporary = folder / f".{SETTINGS_FILE}.partial"
+    reported = replace(bundle, provenance=replace(bundle.provenance, report=report))
+    try:
+        for name, content in _texts(reported, _read(folder / WEIGHTS_FILE)).items():
+            _write(temporary, content)
+            os.replace(temporary, folder / name)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise BundleError(
+            f"{folder}: the report cannot be written ({error.strerror or error}); "
+            "free some space, or copy the bundle to where you may write"
+        ) from error
+
+
 def describe(bundle: ModelBundle) -> str:
     """Return the model card: what the model is, what it learned from, how well it does."""
     provenance = bundle.provenance
     size = sum(array.size for array in bundle.weights.values())
     hours = [f"| {name or 'unnamed'} | {value:.1f} |" for name, value in provenance.hours.items()]
-    figures = [f"| {name} | {value:.4f} |" for name, value in provenance.evaluation.items()]
+    figures = [f"{name} {value:.4f}" for name, value in provenance.evaluation.items()]
     versions = [f"{name} {version}" for name, version in provenance.versions.items()]
     return "\n".join(
         [
@@ -197,13 +226,13 @@ def describe(bundle: ModelBundle) -> str:
             "| --- | ---: |",
             *hours,
             "",
+            *([provenance.notes.strip(), ""] if provenance.notes else []),
             f"Libraries: {', '.join(versions) or 'not recorded'}.",
             "",
             "## Error rates",
             "",
-            "| Measure | Value |",
-            "| --- | ---: |",
-            *figures,
+            *([provenance.report.strip(), ""] if provenance.report else []),
+            f"At the end of the training: {', '.join(figures) or 'not recorded'}.",
             "",
             "## Limits",
             "",
@@ -270,6 +299,15 @@ def _pack_weights(bundle: ModelBundle) -> bytes:
     file = io.BytesIO()
     np.savez(file, **{name: array.astype(np.float16) for name, array in bundle.weights.items()})
     return file.getvalue()
+
+
+def _texts(bundle: ModelBundle, weights: bytes) -> dict[str, bytes]:
+    """Return the files of a bundle but its weights, by name."""
+    record = _to_record(bundle, hashlib.sha256(weights).hexdigest())
+    return {
+        CARD_FILE: describe(bundle).encode(),
+        SETTINGS_FILE: (json.dumps(record, indent=1) + "\n").encode(),
+    }
 
 
 def _to_record(bundle: ModelBundle, weights_sha256: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shlex
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,13 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from model.bundle import save_bundle
+from model.bundle import CARD_FILE, save_bundle, save_report
 from model.corpora import find_utterances
 from model.errors import ManifestError, UsageError
 from model.export import bundle_from_run
 from model.feature_cache import CachedFeatures, cached_features
 from model.features import FeatureSettings, FeatureStatistics
 from model.manifest import Utterance, hours_by_corpus, read_manifests, write_manifest
+from model.quiet import quiet_stderr
 from model.recipe import Recipe
 from model.run_folder import STATISTICS_FILE
 from model.settings import load_settings
@@ -115,7 +117,7 @@ def show_statistics(
         [(repr(symbol), str(count)) for symbol, count in found.symbols.items()],
     )
     if output is not None:
-        cached = _features(rows, features, options.cache, terminal)
+        cached = _features("features", rows, features, options.cache, terminal)
         save_statistics(output, cached.statistics())
         terminal.say(f"{output}: mean and deviation of {len(cached.frames)} frames")
 
@@ -138,12 +140,13 @@ def fit(
     _check_backend(os.environ.get("KERAS_BACKEND", BACKENDS[0]))
     recipe = options.load()
     train_rows, dev_rows = read_manifests(train), read_manifests(dev)
-    dev_features = _features(dev_rows, recipe.features, options.cache, terminal)
-    features = _features(train_rows, recipe.features, options.cache, terminal)
+    dev_features = _features("dev features", dev_rows, recipe.features, options.cache, terminal)
+    features = _features("features", train_rows, recipe.features, options.cache, terminal)
     used = _statistics(folder, statistics, features)
-    from model.training import Trainer, TrainingData
+    display = FitDisplay(terminal)
+    with quiet_stderr():
+        from model.training import Trainer, TrainingData
 
-    with FitDisplay(terminal) as display:
         trainer = Trainer(
             recipe,
             TrainingData(train_rows, features),
@@ -154,12 +157,12 @@ def fit(
             notify=terminal.say,
         )
 
-        def stop() -> None:
-            trainer.stop()
-            terminal.say("stopping after this step; once more to stop at once")
+    def stop() -> None:
+        trainer.stop()
+        terminal.say("stopping after this step; once more to stop at once")
 
-        with on_first_signal(stop):
-            progress = trainer.run()
+    with display, on_first_signal(stop):
+        progress = trainer.run()
     if not trainer.finished:
         terminal.say(f"stopped at step {progress.step}; the same command goes on from there")
         return False
@@ -169,7 +172,12 @@ def fit(
 
 
 def evaluate(
-    bundle: Path, manifests: Sequence[Path], output: Path | None, limit: int, terminal: Terminal
+    bundle: Path,
+    manifests: Sequence[Path],
+    output: Path | None,
+    limit: int,
+    card: bool,
+    terminal: Terminal,
 ) -> None:
     """Show a model's error rates on whole recordings; write them to ``output`` if given.
 
@@ -178,6 +186,7 @@ def evaluate(
         manifests: What to recognise.
         output: A ``.json`` or ``.md`` file.
         limit: Use the first recordings of each corpus; all when 0.
+        card: Whether to write the table into the bundle and its model card.
         terminal: Shows the table.
 
     Raises:
@@ -194,9 +203,14 @@ def evaluate(
     with terminal.counting("recognising", len(rows)) as progress:
         result = assess(model, rows, progress)
     terminal.show_table(f"{result.model}, greedy decoding", COLUMNS, result.table())
+    words = ["train.py", "evaluate", "--bundle", bundle, "--manifest", *manifests]
+    command = shlex.join(map(str, [*words, "--limit", limit] if limit else words))
     if output is not None:
-        text = json.dumps(result.record(), indent=2) + "\n"
-        _write_report(output, text if output.suffix == ".json" else result.markdown())
+        text = json.dumps(result.record(command), indent=2) + "\n"
+        _write_report(output, text if output.suffix == ".json" else result.markdown(command))
+    if card:
+        save_report(model.bundle, bundle, result.markdown(command))
+        terminal.say(f"{bundle / CARD_FILE}: holds these figures now")
 
 
 def export(
@@ -205,6 +219,7 @@ def export(
     name: str | None,
     statistics: Path | None,
     manifests: Sequence[Path],
+    notes: Path | None,
     terminal: Terminal,
 ) -> None:
     """Make a bundle of a training's newest checkpoint.
@@ -215,6 +230,7 @@ def export(
         name: Of the model; the last part of ``output`` when None.
         statistics: A file of feature statistics, for a folder without them.
         manifests: What it was trained on, for a folder that does not say.
+        notes: Markdown on the data for the model card: licences and attribution.
         terminal: Says what was written.
 
     Raises:
@@ -226,6 +242,7 @@ def export(
         name or output.resolve().name,
         load_statistics(statistics) if statistics else None,
         hours_by_corpus(read_manifests(manifests)) if manifests else None,
+        _read_notes(notes) if notes else "",
         notify=terminal.say,
     )
     save_bundle(bundle, output)
@@ -254,9 +271,13 @@ def on_first_signal(stop: Callable[[], None]) -> Iterator[None]:
 
 
 def _features(
-    rows: Sequence[Utterance], settings: FeatureSettings, cache: Path, terminal: Terminal
+    what: str,
+    rows: Sequence[Utterance],
+    settings: FeatureSettings,
+    cache: Path,
+    terminal: Terminal,
 ) -> CachedFeatures:
-    with terminal.counting("features", len(rows)) as progress:
+    with terminal.counting(what, len(rows)) as progress:
         return cached_features(rows, settings, cache, progress)
 
 
@@ -273,6 +294,13 @@ def _check_backend(backend: str) -> None:
         raise UsageError(f"KERAS_BACKEND: must be {' or '.join(BACKENDS)}, got {backend}")
     if importlib.util.find_spec(backend) is None:
         raise UsageError(f"KERAS_BACKEND: {backend} is not installed; install it with pip")
+
+
+def _read_notes(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read as UTF-8 text: {error}") from error
 
 
 def _write_report(path: Path, text: str) -> None:

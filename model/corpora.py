@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from model.alphabet import ENGLISH, Alphabet
-from model.audio import open_audio
+from model.audio import OPEN_END, open_audio, read_audio
 from model.errors import AudioFileError, ManifestError
 from model.manifest import Utterance
 from model.text import normalise_text
@@ -141,4 +141,5 @@ def _duration(path: Path) -> float:
     with open_audio(path) as file:
         if not file.frames:
             raise AudioFileError(f"{path}: holds no samples; give a recording with sound in it")
-        return float(file.frames / file.samplerate)
+        frames, rate = file.frames, file.samplerate
+    return float((frames if frames != OPEN_END else len(read_audio(path, rate))) / rate)

@@ -26,6 +26,7 @@ def bundle_from_run(
     name: str,
     statistics: FeatureStatistics | None = None,
     hours: Mapping[str, float] | None = None,
+    notes: str = "",
     notify: Callable[[str], None] = warnings.warn,
 ) -> ModelBundle:
     """Return the bundle of the newest checkpoint in a training's folder.
@@ -35,6 +36,7 @@ def bundle_from_run(
         name: Of the bundle.
         statistics: Replace those in the folder.
         hours: Hours of speech by corpus; replace those in the folder.
+        notes: Markdown on the data: licences and attribution.
         notify: Told of damaged checkpoints that are passed over.
 
     Raises:
@@ -56,7 +58,7 @@ def bundle_from_run(
         statistics=statistics,
         network=recipe.network,
         weights=_weights(checkpoint, recipe.network),
-        provenance=_provenance(folder / DATA_FILE, recipe, checkpoint.progress, hours),
+        provenance=_provenance(folder / DATA_FILE, recipe, checkpoint.progress, hours, notes),
     )
 
 
@@ -87,7 +89,7 @@ def _weights(checkpoint: Checkpoint, network: NetworkSettings) -> dict[str, np.n
 
 
 def _provenance(
-    path: Path, recipe: Recipe, progress: Progress, hours: Mapping[str, float] | None
+    path: Path, recipe: Recipe, progress: Progress, hours: Mapping[str, float] | None, notes: str
 ) -> Provenance:
     data: dict[str, Any] = {"hours": {}, "versions": {}}
     if path.exists():
@@ -101,4 +103,5 @@ def _provenance(
         speech_hours=round(progress.speech_s / 3600, 2),
         versions=data["versions"],
         evaluation={name: value for name, value in figures.items() if math.isfinite(value)},
+        notes=notes,
     )

@@ -93,7 +93,9 @@ def cached_features(
     name = _key(rows, settings)
     frames_path, ends_path = folder / f"{name}.frames.npy", folder / f"{name}.ends.npy"
     try:
-        if not ends_path.exists():
+        if ends_path.exists():
+            progress(len(rows))
+        else:
             folder.mkdir(parents=True, exist_ok=True)
             _compute(rows, settings, frames_path, ends_path, progress, workers)
         return CachedFeatures(np.load(frames_path, mmap_mode="r"), np.load(ends_path))

@@ -79,40 +79,52 @@ def _recur(projected: Any, kernel: Any, bias: Any, mask: Any, reverse: bool) -> 
 
     @ops.custom_gradient  # type: ignore[untyped-decorator]
     def run(projected: Any, kernel: Any, bias: Any, mask: Any) -> Any:
-        states = _forward(projected, kernel, bias, mask, reverse)
+        states, gates = _forward(projected, kernel, bias, mask, reverse)
 
         def gradient(above: Any) -> Any:
-            return _backward(above, states, projected, kernel, bias, mask, reverse)
+            start = ops.zeros_like(states[:1])
+            before = ops.concatenate(
+                [states[1:], start] if reverse else [start, states[:-1]], axis=0
+            )
+            known = gates or _gates(projected, ops.matmul(before, kernel) + bias)
+            return _backward(above, before, known, kernel, mask, reverse)
 
         return states, gradient
 
     return run(projected, kernel, bias, mask)
 
 
-def _forward(projected: Any, kernel: Any, bias: Any, mask: Any, reverse: bool) -> Any:
-    """Return the state after each step, (time, batch, units)."""
+def _forward(
+    projected: Any, kernel: Any, bias: Any, mask: Any, reverse: bool
+) -> tuple[Any, tuple[Any, ...]]:
+    """Return the state after each step, (time, batch, units), and what ``_gates`` gave.
+
+    Only JAX keeps the gates, which makes the backward pass faster: it leaves them out
+    where no gradient is wanted.  TensorFlow would slow down what only recognises.
+    """
+    keep = keras.backend.backend() == "jax"
 
     def step(state: Any, now: Any) -> Any:
         inputs, present = now
-        update, _, candidate, _ = _gates(inputs, ops.matmul(state, kernel) + bias)
+        gates = _gates(inputs, ops.matmul(state, kernel) + bias)
+        update, _, candidate, _ = gates
         new = state + present * (1 - update) * (candidate - state)
-        return new, new
+        return new, (new, gates) if keep else new
 
     start = ops.zeros_like(projected[0, :, : kernel.shape[0]])
-    return _scan(step, start, (projected, mask), reverse)
+    outputs = _scan(step, start, (projected, mask), reverse)
+    return outputs if keep else (outputs, ())
 
 
 def _backward(
-    above: Any, states: Any, projected: Any, kernel: Any, bias: Any, mask: Any, reverse: bool
+    above: Any, before: Any, gates: tuple[Any, ...], kernel: Any, mask: Any, reverse: bool
 ) -> Any:
     """Return the gradients of projected inputs, kernel, bias and mask.
 
-    The gates of all steps are computed again in one product, which leaves the
-    loop with the gradient of the state alone.
+    What does not need the gradient of the state is computed for all steps at once,
+    which leaves the loop with that alone.
     """
-    start = ops.zeros_like(states[:1])
-    before = ops.concatenate([states[1:], start] if reverse else [start, states[:-1]], axis=0)
-    update, reset, candidate, recurrent = _gates(projected, ops.matmul(before, kernel) + bias)
+    update, reset, candidate, recurrent = gates
     to_update = mask * (before - candidate) * update * (1 - update)
     to_candidate = mask * (1 - update) * (1 - candidate * candidate)
     to_reset = to_candidate * recurrent * reset * (1 - reset)
@@ -126,7 +138,7 @@ def _backward(
         total = above + carried
         return total * kept + ops.matmul(_thrice(total) * to_recurrent, transposed), total
 
-    totals = _scan(step, ops.zeros_like(start[0]), (above, to_recurrent, kept), not reverse)
+    totals = _scan(step, ops.zeros_like(before[0]), (above, to_recurrent, kept), not reverse)
     totals = _thrice(totals)
     to_recurrent = totals * to_recurrent
     to_kernel = ops.tensordot(before, to_recurrent, axes=[[0, 1], [0, 1]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -9,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Literal
@@ -26,6 +28,7 @@ from streamer.detector import WebRtcDetector
 from streamer.devices import list_devices
 from streamer.display import CaptionDisplay, default_sink
 from streamer.events import Event, EventSink, StreamStarted
+from streamer.files import require_new
 from streamer.front_end import SpeechFrontEnd
 from streamer.microphone import MicrophoneSource
 from streamer.portaudio import PortAudio
@@ -35,7 +38,7 @@ from streamer.replay import WavReplaySource
 from streamer.runner import ThreadedRunner, run_inline
 from streamer.segmenter import UtteranceSegmenter
 from streamer.settings import DecoderSettings, LiveSettings
-from streamer.writers import SinkGroup, open_sink
+from streamer.writers import JsonLinesWriter, SinkGroup, file_format, open_sink, printable
 
 if TYPE_CHECKING:
     from model.acoustic import AcousticModel
@@ -65,13 +68,17 @@ def run(options: LiveOptions) -> int:
     Raises:
         KeyboardInterrupt: At Ctrl-C before anything is heard, or at the second one.
     """
+    if isinstance(sys.stdout, TextIOWrapper):
+        # No name of a device or a file may end the captions of a terminal that lacks its signs.
+        sys.stdout.reconfigure(errors="replace")
     try:
         if options.list_devices:
             show_devices(Console())
         else:
             caption(options)
     except CaptionerError as error:
-        print(f"run_live.py: error: {error}", file=sys.stderr)
+        message = "\n".join(map(printable, str(error).splitlines()))
+        print(f"run_live.py: error: {message}", file=sys.stderr)
         return error.exit_code
     return 0
 
@@ -85,14 +92,18 @@ def caption(options: LiveOptions) -> None:
     """
     settings = _settings(options)
     source = _source(options, settings)
-    partials = _wants_partials(options)
+    _check_outputs(options)
     with ExitStack() as stack:
-        sinks = stack.enter_context(_sinks(options))
-        sink = _Audience(sinks, source)
-        recorder = _recorder(options, stack)
         stack.enter_context(source)
+        recorder = _recorder(options, stack)
         acoustic = load_model(settings.model)
         stream = build_stream(settings, acoustic, recorder)
+        # Only now, so that no file is begun by a start that fails.
+        sinks = _open_sinks(options)
+        sink = _Audience(SinkGroup(sinks), source)
+        stack.callback(sink.close)
+        # Partials cost most of the computing.
+        partials = any(isinstance(s, CaptionDisplay | JsonLinesWriter) for s in sinks.values())
         stack.enter_context(_stopped_by_signals(source))
         if isinstance(source, MicrophoneSource):
             source.forget()
@@ -133,6 +144,8 @@ def _settings(options: LiveOptions) -> LiveSettings:
 
 
 def _source(options: LiveOptions, settings: LiveSettings) -> AudioSource:
+    if options.wav and options.device is not None:
+        raise UsageError("--device: has no use with --wav; leave one out")
     if options.wav:
         return WavReplaySource(options.wav, options.speed, settings.audio.block_ms)
     if options.speed == "max":
@@ -145,7 +158,8 @@ def load_model(path: Path) -> AcousticModel:
     from model.acoustic import AcousticModel
 
     beside = REPOSITORY / path
-    return AcousticModel.load(path if path.exists() or not beside.exists() else beside)
+    elsewhere = not os.path.exists(path) and os.path.exists(beside)
+    return AcousticModel.load(beside if elsewhere else path)
 
 
 def build_stream(
@@ -200,23 +214,33 @@ class _Audience:
         self._sinks.close()
 
 
-@contextmanager
-def _sinks(options: LiveOptions) -> Iterator[SinkGroup]:
+def _check_outputs(options: LiveOptions) -> None:
+    """Refuse what is seen before anything is opened.
+
+    Raises:
+        UsageError: If a file has no known ending, no folder, or holds something
+            already, or if two outputs are one file, by whatever names.
+    """
+    for path in options.output:
+        file_format(path)
+        require_new(path)
+    files = [*options.output, *([options.record] if options.record else [])]
+    places = [os.path.realpath(path) for path in files]
+    for path, place in zip(files, places, strict=True):
+        if places.count(place) > 1:
+            raise UsageError(f"{path}: is to be written twice; leave one out")
+
+
+def _open_sinks(options: LiveOptions) -> dict[str, EventSink]:
     """Open every sink that was asked for; a failure of one leaves no other open."""
     with ExitStack() as opened:
         sinks: dict[str, EventSink] = {"standard output": _screen(options.format)}
         opened.callback(sinks["standard output"].close)
         for path in options.output:
-            if str(path) in sinks:
-                raise UsageError(f"--output {path}: is given twice; leave one out")
             sinks[str(path)] = open_sink(path)
             opened.callback(sinks[str(path)].close)
         opened.pop_all()
-    group = SinkGroup(sinks)
-    try:
-        yield group
-    finally:
-        group.close()
+    return sinks
 
 
 def _screen(format: str | None) -> EventSink:
@@ -224,16 +248,6 @@ def _screen(format: str | None) -> EventSink:
     if format == "captions":
         return CaptionDisplay(console)
     return default_sink(console, "txt" if format == "plain" else format)
-
-
-def _wants_partials(options: LiveOptions) -> bool:
-    """Return whether a sink shows partials; they cost most of the computing."""
-    on_terminal = options.format is None and sys.stdout.isatty()
-    return (
-        on_terminal
-        or options.format in ("captions", "jsonl")
-        or any(path.suffix.lower() == ".jsonl" for path in options.output)
-    )
 
 
 def _recorder(options: LiveOptions, stack: ExitStack) -> AudioRecorder | None:

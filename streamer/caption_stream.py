@@ -79,7 +79,7 @@ class CaptionStream:
         if isinstance(item, Notice):
             work = [item]
             if item.kind == "device_lost":
-                work += self._front_end.flush()
+                work += self._front_end.flush("gap")
         else:
             self._heard = item.end
             self._lost += item.lost_before

@@ -31,6 +31,10 @@ REFRESH_S = 0.1
 LOW_CONFIDENCE = 0.5
 """Words of a final below it are marked."""
 
+ECHO_CELLS = 4
+"""Kept free behind the status for the ^C that a terminal echoes, which would wrap otherwise
+and leave the cursor a line too low."""
+
 METER_CELLS = 10
 METER_FLOOR_DB = -60.0
 
@@ -99,7 +103,9 @@ class CaptionDisplay:
         if self._partial is not None:
             lines = _partial_text(self._partial).wrap(console, options.max_width, overflow="fold")
             yield from lines[-max(1, options.size.height // 2 - 1) :]
-        yield self._status_line(options.ascii_only)
+        status = self._status_line(options.ascii_only)
+        status.truncate(max(1, options.max_width - ECHO_CELLS))
+        yield status
 
     def _show(self, event: Event) -> None:
         match event:

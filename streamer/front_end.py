@@ -93,9 +93,9 @@ class SpeechFrontEnd:
             *self._convert(self._segmenter.push(rest)),
         ]
 
-    def flush(self) -> list[FrontEndItem]:
-        """End the stream and the utterance that goes on."""
-        return self._convert(self._segmenter.flush())
+    def flush(self, reason: EndReason = "end") -> list[FrontEndItem]:
+        """End the utterance that goes on, as at the stream's end."""
+        return self._convert(self._segmenter.flush(reason))
 
     def _convert(self, events: list[SegmentEvent]) -> list[FrontEndItem]:
         items: list[FrontEndItem] = []

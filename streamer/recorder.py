@@ -40,7 +40,8 @@ class AudioRecorder:
         path: The file; it must be new or empty.
 
     Raises:
-        UsageError: If it has another ending, or holds something already.
+        UsageError: If it has another ending, holds something already, or there is no
+            folder for it.
         OutputError: If it cannot be opened.
     """
 
@@ -109,6 +110,8 @@ class _WavFile:
     def close(self) -> None:
         with self._raw:
             self._file.close()
+            if not self._file.getnframes():  # A header alone would bar the next recording.
+                self._raw.truncate(0)
 
 
 def _open(path: Path) -> _AudioFile:

@@ -174,6 +174,9 @@ class ThreadedRunner:
             self._show()
         except BaseException:
             self._abandon()
+            # The first two use what the caller closes now; the network may be busy for long.
+            for thread in threads[:2]:
+                thread.join(1.0)
             raise
         finally:
             self._source.stop()
@@ -241,12 +244,12 @@ class ThreadedRunner:
     def _show(self) -> None:
         next_status_s = 0.0
         while not self._events.finished:
-            event = self._events.get(timeout=STATUS_EVERY_S)
-            if event is not None:
-                self._sink.emit(*event)
             if self._elapsed() >= next_status_s:
                 next_status_s = self._elapsed() + STATUS_EVERY_S
                 self._sink.emit(self._stream.status(self._captured), self._elapsed())
+            event = self._events.get(timeout=STATUS_EVERY_S)
+            if event is not None:
+                self._sink.emit(*event)
 
     def _guard(self, name: str, stage: Callable[[], None]) -> None:
         """Run a stage; its failure ends the others in order."""

@@ -80,9 +80,9 @@ class UtteranceSegmenter:
         self._forget()
         return events
 
-    def flush(self) -> list[SegmentEvent]:
-        """End the stream: the utterance that goes on ends with all audio that was pushed."""
-        events = self._close("end")
+    def flush(self, reason: EndReason = "end") -> list[SegmentEvent]:
+        """End the utterance that goes on with all audio that was pushed, as at the stream's end."""
+        events = self._close(reason)
         self._restart(self._kept.end)
         return events
 

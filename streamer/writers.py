@@ -245,21 +245,32 @@ def new_writer(
             raise UsageError(f"no caption format {format!r}; choose one of {', '.join(FORMATS)}")
 
 
-def open_sink(path: Path, format: str | None = None) -> TextSink:
-    """Make a file for captions; a file that holds something already is left alone.
-
-    Args:
-        path: The file; it must be new or empty (or a pipe or a device).
-        format: One of :data:`FORMATS`; None takes it from the ending of ``path``.
+def file_format(path: Path) -> str:
+    """Return the format of a file for captions, one of :data:`FORMATS`, by its ending.
 
     Raises:
-        UsageError: If the format is unknown, or the file is not empty.
-        OutputError: If the file cannot be made or written.
+        UsageError: If it has another ending.
     """
-    format = format or path.suffix.removeprefix(".").lower()
+    format = path.suffix.removeprefix(".").lower()
     if format not in FORMATS:
         endings = ", ".join(f".{name}" for name in FORMATS)
         raise UsageError(f"{path}: no caption format {format!r}; end the name with {endings}")
+    return format
+
+
+def open_sink(path: Path) -> TextSink:
+    """Make a file for captions; a file that holds something already is left alone.
+
+    Args:
+        path: The file, its format by its ending; it must be new or empty (or a pipe
+            or a device).
+
+    Raises:
+        UsageError: If the format is unknown, the file is not empty, or there is no
+            folder for it.
+        OutputError: If the file cannot be made or written.
+    """
+    format = file_format(path)
     return new_writer(_open_new(path), format, owned=True)
 
 
@@ -411,8 +422,6 @@ def _open_new(path: Path) -> IO[str]:
     require_new(path)
     try:
         return path.open("w", encoding="utf-8", newline="\n")
-    except FileNotFoundError as error:
-        raise OutputError(f"{path}: there is no folder {path.parent}; make it first") from error
     except OSError as error:
         raise OutputError(
             f"{path}: cannot be written: {error.strerror or error}; choose another place"

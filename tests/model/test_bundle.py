@@ -102,8 +102,23 @@ def test_a_place_that_cannot_be_written_is_named(bundle: ModelBundle, tmp_path: 
 def test_the_card_tells_what_the_model_is(bundle: ModelBundle, folder: Path) -> None:
     card = (folder / "MODEL_CARD.md").read_text()
     assert card == describe(bundle)
-    for part in ("# small", "| books | 5.3 |", "10 steps", "keras 3", "| wer | 0.4000 |", "20 ms"):
+    for part in ("# small", "| books | 5.3 |", "10 steps", "keras 3", "wer 0.4000.", "20 ms"):
         assert part in card
+
+
+def test_a_report_goes_into_the_card_and_replaces_an_earlier_one(
+    bundle: ModelBundle, folder: Path
+) -> None:
+    for report in ("few errors", "more errors"):
+        save_report(load_bundle(folder), folder, report)
+    loaded = load_bundle(folder)
+    assert loaded.provenance == replace(bundle.provenance, report="more errors")
+    card = (folder / "MODEL_CARD.md").read_text()
+    assert "\nmore errors\n" in card
+    assert "few errors" not in card
+    (folder / ".bundle.json.partial").mkdir()
+    with pytest.raises(BundleError, match=r"small: the report cannot be written .*may write"):
+        save_report(loaded, folder, "lost")
 
 
 def test_loading_needs_no_keras(folder: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -55,7 +55,7 @@ class Screen:
 @pytest.fixture
 def screen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Screen:
     monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
-    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "2")
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
     return Screen(tmp_path)
 
 
@@ -109,9 +109,27 @@ def test_the_whole_way_from_recordings_to_a_model(
     assert screen.run("export", "--run", tmp_path / "run", "--output", exported) == 0
     assert load_bundle(exported).name == "tones"
     (tmp_path / "run" / "statistics.npz").unlink()
-    given = ("--stats", stats, "--manifest", manifest, "--name", "again")
+    notes = tmp_path / "notes.md"
+    notes.write_text("Tones: CC0.\n")
+    given = ("--stats", stats, "--manifest", manifest, "--name", "again", "--notes", notes)
     assert screen.run("export", "--run", tmp_path / "run", "--output", exported, *given) == 0
     assert load_bundle(exported).name == "again"
+
+    (exported / "LICENSE").write_text("")
+    evaluate = ("evaluate", "--bundle", exported, "--manifest", manifest, "--limit", "3")
+    assert screen.run(*evaluate, "--card") == 0
+    card = (exported / "MODEL_CARD.md").read_text()
+    for part in (
+        "\nTones: CC0.\n",
+        "| speech | 0.0 |",
+        f"by `train.py {' '.join(map(str, evaluate))}`:\n\n| corpus | recordings |",
+        "| overall | 3 |",
+    ):
+        assert part in card
+    assert load_bundle(exported).provenance.report in card
+    assert {path.name for path in exported.iterdir()} == {
+        *("LICENSE", "MODEL_CARD.md", "bundle.json", "weights.npz")
+    }
 
 
 class InterruptedLog(io.StringIO):
@@ -140,6 +158,15 @@ def test_a_signal_saves_a_checkpoint_and_the_same_command_goes_on(
     )
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Let SIGINT interrupt this process, which shells prevent for what runs in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_only_the_first_signal_is_caught() -> None:
     calls: list[str] = []
     before = signal.getsignal(signal.SIGTERM)

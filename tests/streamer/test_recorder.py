@@ -152,8 +152,8 @@ def test_a_wav_file_ends_at_its_limit(tmp_path: Path, monkeypatch: pytest.Monkey
     ("name", "reason"),
     [
         ("a.mp3", "must end in .flac or .wav"),
-        ("missing/a.wav", "No such file or directory"),
-        ("missing/a.flac", "No such file or directory"),
+        ("missing/a.wav", "there is no folder"),
+        ("missing/a.flac", "there is no folder"),
         ("folder.wav", "Is a directory"),
     ],
 )
@@ -163,6 +163,12 @@ def test_a_file_that_cannot_be_opened_is_told_at_once(
     (tmp_path / "folder.wav").mkdir()
     with pytest.raises(CaptionerError, match=reason):
         AudioRecorder(tmp_path / name)
+
+
+@pytest.mark.parametrize("ending", ["wav", "flac"])
+def test_a_recording_of_nothing_does_not_bar_the_next_one(tmp_path: Path, ending: str) -> None:
+    AudioRecorder(tmp_path / f"a.{ending}").close()
+    AudioRecorder(tmp_path / f"a.{ending}").close()
 
 
 def test_a_recording_that_is_there_already_is_kept(tmp_path: Path) -> None:

@@ -222,6 +222,7 @@ def test_notices_keep_their_place_and_a_lost_device_ends_the_utterance() -> None
     run_inline(BlockSource(items), caption_stream(), sink)
     kinds = [type(event).__name__ for event in sink.events if type(event).__name__ != "Status"]
     assert kinds[-3:] == ["Notice", "FinalTranscript", "Summary"]
+    assert [final.reason for final in finals(sink)] == ["gap"]
 
 
 def partial(text: str) -> PartialTranscript:

@@ -487,13 +487,6 @@ def test_ending_chooses_the_format_and_lines_are_there_at_once(
     sink.close()
 
 
-def test_format_may_be_given_instead_of_an_ending(tmp_path: Path) -> None:
-    sink = open_sink(tmp_path / "log", "jsonl")
-    sink.emit(StreamStarted("Mic", "small"), 0.0)
-    sink.close()
-    assert json.loads((tmp_path / "log").read_text())["type"] == "start"
-
-
 def test_unknown_ending_names_those_there_are(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"a\.doc.*'doc'.*\.txt, \.jsonl, \.srt, \.vtt"):
         open_sink(tmp_path / "a.doc")
@@ -516,8 +509,10 @@ def test_empty_file_may_be_used(tmp_path: Path) -> None:
 
 
 def test_missing_folder_and_impossible_places_are_named(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"there is no folder .*nowhere; make it first"):
+    with pytest.raises(UsageError, match=r"there is no folder .*nowhere; make it first"):
         open_sink(tmp_path / "nowhere" / "a.srt")
+    with pytest.raises(UsageError, match="File name too long; choose another place or name"):
+        open_sink(tmp_path / f"{'a' * 300}.srt")
     (tmp_path / "folder.srt").mkdir()
     with pytest.raises(OutputError, match=r"folder\.srt: cannot be written: Is a directory"):
         open_sink(tmp_path / "folder.srt")
@@ -526,10 +521,17 @@ def test_missing_folder_and_impossible_places_are_named(tmp_path: Path) -> None:
 # Failing sinks
 
 
+def on_full_disk(folder: Path, format: str) -> Path:
+    """Return a file that can be opened and not be written."""
+    path = folder / f"talk.{format}"
+    path.symlink_to("/dev/full")
+    return path
+
+
 @pytest.mark.parametrize("format", ["txt", "jsonl", "srt"])
-def test_full_disk_stops_its_writer_and_is_told_to_the_others(format: str) -> None:
+def test_full_disk_stops_its_writer_and_is_told_to_the_others(tmp_path: Path, format: str) -> None:
     screen = ListSink()
-    group = SinkGroup({"the screen": screen, "talk": open_sink(Path("/dev/full"), format)})
+    group = SinkGroup({"the screen": screen, "talk": open_sink(on_full_disk(tmp_path, format))})
     for event in (final("one"), final("two", 5.0)):
         group.emit(event, 1.0)
     assert not group.abandoned
@@ -542,13 +544,13 @@ def test_full_disk_stops_its_writer_and_is_told_to_the_others(format: str) -> No
     assert screen.events[2:] == [final("two", 5.0)]
 
 
-def test_full_disk_is_known_when_the_file_with_a_header_is_opened() -> None:
-    with pytest.raises(OutputError, match="/dev/full: No space left on device; make room"):
-        open_sink(Path("/dev/full"), "vtt")
+def test_full_disk_is_known_when_the_file_with_a_header_is_opened(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"talk\.vtt: No space left on device; make room"):
+        open_sink(on_full_disk(tmp_path, "vtt"))
 
 
-def test_last_sink_that_fails_raises_since_nobody_is_left_to_be_told() -> None:
-    group = SinkGroup({"talk.txt": open_sink(Path("/dev/full"), "txt")})
+def test_last_sink_that_fails_raises_since_nobody_is_left_to_be_told(tmp_path: Path) -> None:
+    group = SinkGroup({"talk.txt": open_sink(on_full_disk(tmp_path, "txt"))})
     with pytest.raises(OutputError, match=r"talk\.txt: No space left on device"):
         group.emit(final("one"), 1.0)
     assert group.abandoned
