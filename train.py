@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -31,6 +32,8 @@ def main(arguments: Sequence[str] | None = None, terminal: Terminal | None = Non
     options = parser().parse_args(arguments)
     os.environ.setdefault("KERAS_BACKEND", commands.BACKENDS[0])
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # A few batch shapes are compiled on purpose, which TensorFlow warns of.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     terminal = terminal or Terminal()
     try:
         finished = _run(options, terminal)
@@ -215,10 +218,9 @@ def _add_recipe_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _count(text: str) -> int:
-    count = int(text)
-    if count < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
-    return count
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 on, got {text}")
+    return int(text)
 
 
 def _run(options: argparse.Namespace, terminal: Terminal) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 
 from lm.errors import LanguageModelError
 from model.alphabet import Alphabet
+from model.text import normalise_text
 
 SPACE = " "
 
@@ -111,11 +112,12 @@ class BeamDecoder:
         beam_width: Prefixes kept from frame to frame.
         alpha: Weight of the language model.
         beta: Reward for each word.
-        hotwords: Words to prefer.
+        hotwords: Words to prefer, in any spelling of upper and lower case.
         hotword_weight: How strongly.
 
     Raises:
-        LanguageModelError: If a file is missing or unreadable.
+        LanguageModelError: If a file is missing or unreadable, or a hotword cannot be
+            spelled with the alphabet.
     """
 
     def __init__(
@@ -132,7 +134,7 @@ class BeamDecoder:
         self._alphabet = alphabet
         self._decoder = _build(alphabet, language_model, unigrams, alpha, beta)
         self._beam_width = beam_width
-        self._hotwords = list(hotwords)
+        self._hotwords = _spelled(hotwords, alphabet)
         self._hotword_weight = hotword_weight
 
     def decode(self, log_probs: np.ndarray) -> Hypothesis:
@@ -153,6 +155,13 @@ class BeamDecoder:
         start, end = int(span[0]), max(int(span[1]), int(span[0]) + 1)
         surest = log_probs[start:end, self._alphabet.encode(word)].max(axis=0)
         return DecodedWord(word, start, end, float(np.exp(surest).mean()))
+
+
+def _spelled(hotwords: Sequence[str], alphabet: Alphabet) -> list[str]:
+    try:
+        return [normalise_text(word, alphabet) for word in hotwords]
+    except ValueError as error:
+        raise LanguageModelError(f"hotwords {', '.join(hotwords)}: {error}") from error
 
 
 def _build(
@@ -189,7 +198,10 @@ def _read_unigrams(language_model: Path, unigrams: Path | None) -> set[str] | No
     from pyctcdecode.language_model import load_unigram_set_from_arpa
 
     if unigrams is not None:
-        return set(unigrams.read_text(encoding="utf-8").split())
+        try:
+            return set(unigrams.read_text(encoding="utf-8").split())
+        except UnicodeDecodeError as error:
+            raise LanguageModelError(f"{unigrams}: is not UTF-8 text; save it as UTF-8") from error
     if language_model.suffix == ".arpa":
         known: set[str] = load_unigram_set_from_arpa(str(language_model))
         return known

@@ -89,11 +89,11 @@ def open_audio(path: str | Path) -> SequentialFile:
         AudioFileError: If it is missing, empty or not audio; the message says which.
     """
     path = Path(path)
-    if not path.exists():
-        raise AudioFileError(f"{path}: no such file")
-    if path.is_dir():
-        raise AudioFileError(f"{path}: is a folder; give an audio file")
     try:
+        if not path.exists():
+            raise AudioFileError(f"{path}: no such file")
+        if path.is_dir():
+            raise AudioFileError(f"{path}: is a folder; give an audio file")
         if path.stat().st_size == 0:
             raise AudioFileError(f"{path}: the file is empty (0 bytes)")
         return SequentialFile(str(path))

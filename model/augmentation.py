@@ -24,13 +24,13 @@ class AugmentationSettings:
         masks_from: Share of the training after which masks are used.
     """
 
-    tempo: float = 0.1
-    vocal_tract: float = 0.08
-    band_masks: int = 2
+    tempo: float = 0.06
+    vocal_tract: float = 0.06
+    band_masks: int = 0
     band_mask_size: int = 12
-    time_masks_per_s: float = 0.5
+    time_masks_per_s: float = 0.0
     time_mask_s: float = 0.12
-    masks_from: float = 0.25
+    masks_from: float = 0.5
 
     def __post_init__(self) -> None:
         check(

@@ -165,42 +165,46 @@ def frames_needed(labels: np.ndarray) -> int:
     return len(labels) + int(np.count_nonzero(labels[1:] == labels[:-1]))
 
 
+@dataclass(frozen=True)
+class _End:
+    """Follows the last item; ``error`` is what ended them, if something did."""
+
+    error: BaseException | None = None
+
+
 def prefetch(items: Iterable[Item], ahead: int = 4) -> Generator[Item, None, None]:
     """Yield ``items``, computed by a thread up to ``ahead`` of the consumer.
 
     An exception in ``items`` is raised to the consumer; closing ends the thread.
     """
-    ready: queue.Queue[tuple[str, Item | BaseException | None]] = queue.Queue(ahead)
+    ready: queue.Queue[Item | _End] = queue.Queue(ahead)
     closed = threading.Event()
 
-    def put(kind: str, value: Item | BaseException | None) -> bool:
+    def put(item: Item | _End) -> None:
         while not closed.is_set():
             try:
-                ready.put((kind, value), timeout=0.1)
-                return True
+                return ready.put(item, timeout=0.1)
             except queue.Full:
                 continue
-        return False
 
     def work() -> None:
+        end = _End()
         try:
             for item in items:
-                if not put("item", item):
+                put(item)
+                if closed.is_set():
                     return
-            put("end", None)
         except BaseException as error:
-            put("error", error)
+            end = _End(error)
+        put(end)
 
     thread = threading.Thread(target=work, name="prefetch", daemon=True)
     thread.start()
     try:
-        while True:
-            kind, value = ready.get()
-            if kind == "end":
-                return
-            if isinstance(value, BaseException):
-                raise value
-            yield value  # type: ignore[misc]
+        while not isinstance(item := ready.get(), _End):
+            yield item
+        if item.error is not None:
+            raise item.error
     finally:
         closed.set()
         thread.join()

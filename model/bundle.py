@@ -24,6 +24,7 @@ from model.alphabet import Alphabet
 from model.errors import BundleError
 from model.features import FeatureSettings, FeatureStatistics
 from model.recipe import NetworkSettings, settings_from
+from model.statistics import statistics_problems
 
 FORMAT = 1
 """Raised whenever the content of a bundle changes its meaning."""
@@ -125,7 +126,8 @@ def load_bundle(path: str | Path) -> ModelBundle:
             format version, or its parts do not fit each other.
     """
     folder = Path(path)
-    if not folder.is_dir():
+    # os.path answers where pathlib raises: for a name that is too long.
+    if not os.path.isdir(folder):
         raise BundleError(
             f"{folder}: no such folder; give a model bundle: a folder with {SETTINGS_FILE} "
             f"and {WEIGHTS_FILE}"
@@ -254,22 +256,15 @@ def _norm_shapes(layer: str, size: int) -> dict[str, tuple[int, ...]]:
 
 def _misfits(bundle: ModelBundle) -> list[str]:
     """Return what does not fit between the alphabet, the features and the network."""
-    mels, statistics = (bundle.features.mels,), bundle.statistics
+    mels = bundle.features.mels
     rules = {
         f"the alphabet has {bundle.alphabet.size} symbols, but the network "
         f"{bundle.network.symbols} outputs": bundle.alphabet.size == bundle.network.symbols,
-        f"features have {mels[0]} mels, but the network takes {bundle.network.features}": mels[0]
+        f"features have {mels} mels, but the network takes {bundle.network.features}": mels
         == bundle.network.features,
-        f"the mean and the deviation must have {mels[0]} values each": statistics.mean.shape
-        == statistics.deviation.shape
-        == mels,
-        "the mean must be finite": bool(np.isfinite(statistics.mean).all()),
-        "the deviation must be above 0 and finite": bool(
-            (statistics.deviation > 0).all() and np.isfinite(statistics.deviation).all()
-        ),
-        "prior_frames must be above 0": statistics.prior_frames > 0,
     }
-    return [problem for problem, holds in rules.items() if not holds]
+    problems = [problem for problem, holds in rules.items() if not holds]
+    return problems + statistics_problems(bundle.statistics, mels)
 
 
 def _weight_problems(

@@ -71,7 +71,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
         TrainingError: If it cannot be written; earlier checkpoints stay.
     """
     path = folder / f"checkpoint-{checkpoint.progress.step:08d}.npz"
-    temporary = path.with_suffix(".partial")
+    temporary = folder / "checkpoint.partial"
     progress = np.array(json.dumps(asdict(checkpoint.progress)))
     archive = io.BytesIO()
     np.savez(archive, **checkpoint.arrays, progress=progress)

@@ -24,7 +24,7 @@ from model.quiet import quiet_stderr
 from model.recipe import Recipe
 from model.run_folder import STATISTICS_FILE
 from model.settings import load_settings
-from model.statistics import load_statistics, save_statistics
+from model.statistics import load_statistics, save_statistics, statistics_problems
 from model.survey import PERCENTILES, survey
 from model.terminal import FitDisplay, Terminal
 
@@ -137,7 +137,7 @@ def fit(
     Raises:
         CaptionerError: If the inputs cannot be used, or training cannot go on.
     """
-    _check_backend(os.environ.get("KERAS_BACKEND", BACKENDS[0]))
+    _check_backend()
     recipe = options.load()
     train_rows, dev_rows = read_manifests(train), read_manifests(dev)
     dev_features = _features("dev features", dev_rows, recipe.features, options.cache, terminal)
@@ -194,6 +194,7 @@ def evaluate(
     """
     if output is not None and output.suffix not in (".json", ".md"):
         raise UsageError(f"--output: must end in .json or .md, got {output}")
+    _check_backend()
     from model.acoustic import AcousticModel
     from model.assessment import COLUMNS, assess, first_of_each
 
@@ -283,13 +284,19 @@ def _features(
 
 def _statistics(folder: Path, given: Path | None, features: CachedFeatures) -> FeatureStatistics:
     """Return the statistics that were given, or those the training started with, or new ones."""
-    if given is not None:
-        return load_statistics(given)
-    stored = folder / STATISTICS_FILE
-    return load_statistics(stored) if stored.exists() else features.statistics()
+    path = given or folder / STATISTICS_FILE
+    if given is None and not path.exists():
+        return features.statistics()
+    statistics = load_statistics(path)
+    if problems := statistics_problems(statistics, features.frames.shape[1]):
+        raise UsageError(
+            f"{path}: {'; '.join(problems)}; write it with train.py stats MANIFEST --output"
+        )
+    return statistics
 
 
-def _check_backend(backend: str) -> None:
+def _check_backend() -> None:
+    backend = os.environ.get("KERAS_BACKEND", BACKENDS[0])
     if backend not in BACKENDS:
         raise UsageError(f"KERAS_BACKEND: must be {' or '.join(BACKENDS)}, got {backend}")
     if importlib.util.find_spec(backend) is None:
@@ -308,4 +315,7 @@ def _write_report(path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"{path}: cannot be written: {error.strerror or error}") from error
+        raise UsageError(
+            f"{path}: cannot be written ({error.strerror or error}); "
+            "free some space or give another place"
+        ) from error

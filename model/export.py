@@ -17,7 +17,7 @@ from model.checkpoint import Checkpoint, Progress, newest_checkpoint
 from model.errors import TrainingError, UsageError
 from model.features import FeatureStatistics
 from model.recipe import NetworkSettings, Recipe, recipe_from
-from model.run_folder import DATA_FILE, RECIPE_FILE, STATISTICS_FILE
+from model.run_folder import RECIPE_FILE, STATISTICS_FILE, read_data
 from model.statistics import load_statistics
 
 
@@ -58,7 +58,7 @@ def bundle_from_run(
         statistics=statistics,
         network=recipe.network,
         weights=_weights(checkpoint, recipe.network),
-        provenance=_provenance(folder / DATA_FILE, recipe, checkpoint.progress, hours, notes),
+        provenance=_provenance(read_data(folder), recipe, checkpoint.progress, hours, notes),
     )
 
 
@@ -89,19 +89,20 @@ def _weights(checkpoint: Checkpoint, network: NetworkSettings) -> dict[str, np.n
 
 
 def _provenance(
-    path: Path, recipe: Recipe, progress: Progress, hours: Mapping[str, float] | None, notes: str
+    data: Mapping[str, Any],
+    recipe: Recipe,
+    progress: Progress,
+    hours: Mapping[str, float] | None,
+    notes: str,
 ) -> Provenance:
-    data: dict[str, Any] = {"hours": {}, "versions": {}}
-    if path.exists():
-        data = json.loads(path.read_text(encoding="utf-8"))
     figures = {"dev_wer": progress.wer, "dev_cer": progress.cer, "train_loss": progress.loss}
     return Provenance(
-        hours=data["hours"] if hours is None else hours,
+        hours=data.get("hours", {}) if hours is None else hours,
         recipe={k: v for k, v in asdict(recipe).items() if k in ("training", "augmentation")},
         steps=progress.step,
         minutes=round(progress.seconds / 60, 1),
         speech_hours=round(progress.speech_s / 3600, 2),
-        versions=data["versions"],
+        versions=data.get("versions", {}),
         evaluation={name: value for name, value in figures.items() if math.isfinite(value)},
         notes=notes,
     )

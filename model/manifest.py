@@ -48,7 +48,7 @@ def read_manifest(path: str | Path, alphabet: Alphabet = ENGLISH) -> list[Uttera
     """
     path = Path(path)
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ManifestError(f"{path}: cannot be read as a manifest: {error}") from error
     rows: list[Utterance] = []
@@ -86,7 +86,10 @@ def write_manifest(path: str | Path, rows: Iterable[Utterance]) -> int:
         lines = list(_format_rows(rows, path.parent.resolve()))
         path.write_text("".join(lines), encoding="utf-8")
     except OSError as error:
-        raise ManifestError(f"{path}: cannot be written: {error.strerror or error}") from error
+        raise ManifestError(
+            f"{path}: cannot be written ({error.strerror or error}); "
+            "free some space or give another place"
+        ) from error
     return len(lines)
 
 
@@ -110,17 +113,19 @@ def list_problems(problems: Sequence[str]) -> str:
 def _parse_row(line: str, folder: Path, alphabet: Alphabet) -> Utterance:
     try:
         row = json.loads(line)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"is not JSON: {error}") from error
     if not isinstance(row, dict):
         raise ValueError("must be a JSON object")
     for key, kinds in (("audio", str), ("text", str), ("duration", (int, float))):
         if not isinstance(row.get(key), kinds) or isinstance(row.get(key), bool):
             raise ValueError(f"{key}: is missing or of the wrong type, got {row.get(key)!r}")
+    if not row["audio"].strip() or "\0" in row["audio"]:
+        raise ValueError(f"audio: must name a file, got {row['audio']!r}")
     if not row["text"].strip():
         raise ValueError("text: must not be empty")
     if not 0 < row["duration"] < 86_400:
-        raise ValueError(f"duration: must be above 0 s, got {row['duration']}")
+        raise ValueError(f"duration: must be above 0 s and below a day, got {row['duration']}")
     alphabet.encode(row["text"])
     return Utterance(
         audio=folder / row["audio"],

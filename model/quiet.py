@@ -15,7 +15,8 @@ def quiet_stderr() -> Iterator[None]:
     TensorFlow, ALSA and JACK write there past Python.  Keep the time short: other
     threads' errors vanish as well.  Python's own exceptions are not affected.
     """
-    sys.stderr.flush()
+    if sys.stderr is not None:
+        sys.stderr.flush()
     try:
         kept = os.dup(2)
     except OSError:

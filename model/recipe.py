@@ -48,7 +48,7 @@ class NetworkSettings:
     filters: int = 256
     layers: int = 3
     units: int = 256
-    dropout: float = 0.1
+    dropout: float = 0.0
 
     def __post_init__(self) -> None:
         check(
@@ -108,7 +108,7 @@ class TrainingSettings:
     bucket_s: tuple[float, ...] = (1.5, 2.2, 3.0, 4.0, 5.2, 6.8, 9.0, 12.0, 14.5, 17.0)
     learning_rate: float = 1.5e-3
     warmup_steps: int = 200
-    hold: float = 0.3
+    hold: float = 0.2
     clip_norm: float = 1.0
     sort_first_pass: bool = True
     copies: dict[str, int] = field(default_factory=dict)

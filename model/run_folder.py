@@ -1,24 +1,27 @@
 """The folder of a training: what it was given, and its log, beside its checkpoints.
 
-``recipe.json``, ``statistics.npz`` and ``data.json`` (hours by corpus, versions
-of the libraries) let a training be resumed by nothing else than it was started
-with, and be exported later.
+``recipe.json``, ``statistics.npz`` and ``data.json`` (hours by corpus, a digest of
+the recordings, versions of the libraries) let a training be resumed by nothing
+else than it was started with, and be exported later.
 """
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from model.checkpoint import Progress, checkpoints
 from model.errors import TrainingError
 from model.features import FeatureStatistics
+from model.manifest import Utterance
 from model.recipe import Recipe
 from model.statistics import load_statistics, save_statistics
 
@@ -39,11 +42,13 @@ class TrainingInputs:
         recipe: What to train, and how.
         statistics: Normalise the features.
         hours: Hours of speech to learn from, by corpus.
+        digest: Of the recordings' names, transcripts and order; see :func:`digest_rows`.
     """
 
     recipe: Recipe
     statistics: FeatureStatistics
     hours: Mapping[str, float]
+    digest: str
 
 
 def prepare_folder(folder: Path, inputs: TrainingInputs, backend: str) -> None:
@@ -69,6 +74,30 @@ def prepare_folder(folder: Path, inputs: TrainingInputs, backend: str) -> None:
             f"{folder}: cannot be used for a training ({error.strerror or error}); "
             "free some space or give another folder"
         ) from error
+
+
+def read_data(folder: Path) -> dict[str, Any]:
+    """Return what a training's folder tells of its recordings and libraries, as plain values.
+
+    Raises:
+        TrainingError: If its file is damaged; a missing one is empty.
+    """
+    path = folder / DATA_FILE
+    try:
+        data = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        if not isinstance(data, dict):
+            raise ValueError("is no JSON object")
+    except (OSError, ValueError) as error:
+        raise TrainingError(
+            f"{path}: cannot be read ({error}); delete it to go on without what it tells"
+        ) from error
+    return data
+
+
+def digest_rows(rows: Sequence[Utterance]) -> str:
+    """Return a digest that is equal for equal names, transcripts, lengths and order."""
+    content = [[row.audio.name, row.text, row.duration, row.corpus] for row in rows]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def append_log(folder: Path, progress: Progress) -> None:
@@ -98,7 +127,7 @@ def append_log(folder: Path, progress: Progress) -> None:
 
 def _record(folder: Path, inputs: TrainingInputs, backend: str) -> None:
     versions = {name: version(name) for name in (*LIBRARIES, backend)}
-    data = {"hours": dict(inputs.hours), "versions": versions}
+    data = {"hours": dict(inputs.hours), "digest": inputs.digest, "versions": versions}
     save_statistics(folder / STATISTICS_FILE, inputs.statistics)
     (folder / DATA_FILE).write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
     (folder / RECIPE_FILE).write_text(_recipe_text(inputs.recipe), encoding="utf-8")
@@ -106,13 +135,13 @@ def _record(folder: Path, inputs: TrainingInputs, backend: str) -> None:
 
 def _compare(folder: Path, inputs: TrainingInputs) -> None:
     """Raise TrainingError for the first input that differs; files that are not there match."""
-    data, statistics = folder / DATA_FILE, folder / STATISTICS_FILE
+    data, statistics = read_data(folder), folder / STATISTICS_FILE
     recipe = folder / RECIPE_FILE
     same = {
         "another recipe": recipe.exists()
-        and recipe.read_text(encoding="utf-8") == _recipe_text(inputs.recipe),
-        "other recordings": not data.exists()
-        or json.loads(data.read_text(encoding="utf-8"))["hours"] == inputs.hours,
+        and recipe.read_bytes() == _recipe_text(inputs.recipe).encode(),
+        "other recordings": data.get("hours", inputs.hours) == inputs.hours
+        and data.get("digest", inputs.digest) == inputs.digest,
         "other feature statistics": not statistics.exists()
         or _equal(load_statistics(statistics), inputs.statistics),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -18,17 +19,21 @@ def save_statistics(path: str | Path, statistics: FeatureStatistics) -> None:
         ManifestError: If it cannot be written.
     """
     path = Path(path)
+    archive = io.BytesIO()
+    np.savez(
+        archive,
+        mean=statistics.mean,
+        deviation=statistics.deviation,
+        prior_frames=np.float64(statistics.prior_frames),
+    )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as file:
-            np.savez(
-                file,
-                mean=statistics.mean,
-                deviation=statistics.deviation,
-                prior_frames=np.float64(statistics.prior_frames),
-            )
+        path.write_bytes(archive.getvalue())
     except OSError as error:
-        raise ManifestError(f"{path}: cannot be written: {error.strerror or error}") from error
+        raise ManifestError(
+            f"{path}: cannot be written ({error.strerror or error}); "
+            "free some space or give another place"
+        ) from error
 
 
 def load_statistics(path: str | Path) -> FeatureStatistics:
@@ -58,3 +63,19 @@ def load_statistics(path: str | Path) -> FeatureStatistics:
             f"{path}: holds no feature statistics ({error}); write it with "
             "train.py stats MANIFEST --output"
         ) from error
+
+
+def statistics_problems(statistics: FeatureStatistics, mels: int) -> list[str]:
+    """Return what makes statistics unusable for features of ``mels`` bands."""
+    mean, deviation = statistics.mean, statistics.deviation
+    rules = {
+        f"the mean and the deviation must have {mels} values each": mean.shape
+        == deviation.shape
+        == (mels,),
+        "the mean must be finite": bool(np.isfinite(mean).all()),
+        "the deviation must be above 0 and finite": bool(
+            (deviation > 0).all() and np.isfinite(deviation).all()
+        ),
+        "prior_frames must be above 0": statistics.prior_frames > 0,
+    }
+    return [problem for problem, holds in rules.items() if not holds]

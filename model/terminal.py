@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -37,7 +38,8 @@ class Terminal:
     @contextmanager
     def counting(self, what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
         """Show a bar; gives a function to call with the number done."""
-        columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        name = TextColumn("{task.description}", markup=False)
+        columns = (name, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=self.log) as bar:
             task = bar.add_task(what, total=total)
             yield lambda done: bar.update(task, completed=done)
@@ -48,11 +50,11 @@ class Terminal:
 
     def show_table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Show a table, its first column to the left, the others to the right."""
-        table = Table(title=title)
+        table = Table(title=escape(title))
         for index, column in enumerate(columns):
             table.add_column(column, justify="right" if index else "left")
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*map(escape, row))
         self.out.print(table)
 
 

@@ -24,7 +24,7 @@ from model.features import FeatureStatistics
 from model.manifest import Utterance, hours_by_corpus
 from model.network import build_network, ctc_loss
 from model.recipe import Recipe
-from model.run_folder import TrainingInputs, append_log, prepare_folder
+from model.run_folder import TrainingInputs, append_log, digest_rows, prepare_folder
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Trainer:
             resumed exactly where its last checkpoint was written.
         clock: Seconds that only rise.
         report: Called after every step and every evaluation, with the share done.
-        notify: Told of a damaged checkpoint that was passed over.
+        notify: Told of damaged checkpoints that are passed over and of what is left out.
 
     Raises:
         TrainingError: If no utterance can be trained on.
@@ -145,10 +145,13 @@ class Trainer:
                 the folder holds a training with other inputs, all its checkpoints are
                 damaged, or it cannot be written.
         """
-        hours = hours_by_corpus(self._train_rows)
-        inputs = TrainingInputs(self.recipe, self.statistics, hours)
+        rows = self._train_rows
+        inputs = TrainingInputs(
+            self.recipe, self.statistics, hours_by_corpus(rows), digest_rows(rows)
+        )
         prepare_folder(self.folder, inputs, keras.backend.backend())
         self._resume()
+        self._tell_what_is_left_out()
         while not (self.finished or self._stop):
             self._run_pass()
             if self.progress.batch == len(self._planned):
@@ -182,6 +185,17 @@ class Trainer:
         """
         arrays = {name: ops.convert_to_numpy(value) for name, value in self._variables()}
         return write_checkpoint(self.folder, Checkpoint(self.progress, arrays))
+
+    def _tell_what_is_left_out(self) -> None:
+        short = len(self._train_rows) - len(self._train.usable)
+        if short:
+            self._notify(
+                f"{short} of {len(self._train_rows)} recordings are too short for their "
+                "transcripts and are left out"
+            )
+        unknown = self.recipe.training.copies.keys() - {row.corpus for row in self._train_rows}
+        for name in sorted(unknown):
+            self._notify(f"training.copies: there are no recordings of the corpus {name}")
 
     def _corpus(self, data: TrainingData) -> Corpus:
         settings, frame_s = self.recipe.training, self.recipe.features.frame_s
@@ -258,8 +272,8 @@ class Trainer:
         if not math.isfinite(loss):
             raise TrainingError(
                 f"the loss became {loss} at step {progress.step}, on {self._names(planned)}; "
-                f"the last checkpoint in {self.folder} is whole: lower training.learning_rate "
-                "or leave those recordings out, then start again"
+                "lower training.learning_rate or leave those recordings out, and start anew in "
+                f"another folder than {self.folder}, whose checkpoints are from before it"
             )
         progress.step += 1
         progress.batch += 1

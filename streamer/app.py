@@ -179,13 +179,13 @@ def build_stream(
 
 def _decoder(settings: DecoderSettings, alphabet: Alphabet) -> Decoder:
     """Return the decoder that was asked for; "auto" is a beam where there is a language model."""
-    if settings.kind == "greedy" or (settings.kind == "auto" and settings.language_model is None):
-        return GreedyDecoder(alphabet)
-    if settings.language_model is None:
+    if settings.language_model is None and (settings.kind == "beam" or settings.hotwords):
         raise UsageError(
-            "decoder.language_model: a beam needs one; give --set decoder.language_model=FILE "
-            "or take --set decoder.kind=greedy"
+            "decoder.language_model: a beam and hotwords need one; give "
+            "--set decoder.language_model=FILE, or take decoder.kind greedy and no hotwords"
         )
+    if settings.language_model is None or settings.kind == "greedy":
+        return GreedyDecoder(alphabet)
     return BeamDecoder(
         alphabet,
         settings.language_model,

@@ -33,7 +33,6 @@ class InputDevice:
         default_rate: The rate it prefers, Hz.
         rates: Those of ``RATES`` that it accepts, Hz; empty where it was not asked.
         is_default: Whether it is used when no device is named.
-        host_api: The system that it belongs to, such as ALSA.
     """
 
     index: int
@@ -42,7 +41,6 @@ class InputDevice:
     default_rate: float
     rates: tuple[int, ...]
     is_default: bool
-    host_api: str
 
     @property
     def stable_name(self) -> str:

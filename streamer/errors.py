@@ -5,7 +5,6 @@ CaptionerError
 │   └── DeviceError             no input device answers to the request
 │       ├── FormatRefused       the device does not take this rate or number of channels
 │       └── PortAudioMissing    the PortAudio library is not installed
-├── CaptureError                capture failed while running
 ├── OutputError                 captions cannot be written to the place asked for
 │   └── ReaderGone              the program that read them has ended
 └── StageFailed                 a stage of the pipeline raised; the first one wins
@@ -24,10 +23,6 @@ class FormatRefused(DeviceError):
 
 class PortAudioMissing(DeviceError):
     """The PortAudio library, which only the microphone needs, is not installed."""
-
-
-class CaptureError(CaptionerError):
-    """Capture failed while running and could not be taken up again."""
 
 
 class OutputError(CaptionerError):

@@ -33,7 +33,6 @@ class PortAudio:
         """Return the devices that record; see ``streamer.devices.Backend``."""
         with self._guarded("the audio system"):
             devices = self._library.query_devices()
-            host_apis = self._library.query_hostapis()
         default = self._default_index()
         return tuple(
             InputDevice(
@@ -43,7 +42,6 @@ class PortAudio:
                 default_rate=device["default_samplerate"],
                 rates=(),
                 is_default=device["index"] == default,
-                host_api=host_apis[device["hostapi"]]["name"],
             )
             for device in devices
             if device["max_input_channels"] > 0

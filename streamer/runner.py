@@ -22,7 +22,7 @@ from streamer.ring_buffer import RingBuffer
 STATUS_EVERY_S = 0.1
 """Time between two statuses on a display."""
 
-HEARD_AHEAD = 64
+HEARD_AHEAD = 8
 """Steps that the feature thread may be ahead of the recognition thread."""
 
 
@@ -147,12 +147,8 @@ class ThreadedRunner:
         self._captured = 0
         self._began = 0.0
 
-    def stop(self) -> None:
-        """End capture; what was heard is finished and shown.  From any thread."""
-        self._source.stop()
-
     def run(self) -> None:
-        """Caption until the source ends or :meth:`stop` is called.
+        """Caption until the source ends; what was heard is finished and shown.
 
         Raises:
             CaptionerError: If a stage failed; the first failure wins, and what was

@@ -5,16 +5,21 @@ from __future__ import annotations
 import array
 import fcntl
 import json
+import shutil
 import signal
 import subprocess
 import sys
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
 import pytest
+import soundfile
 
 from model.audio import read_audio
 from model.evaluation import error_rates
@@ -170,6 +175,11 @@ def test_a_language_model_mends_what_the_network_misheard(
         (("--wav", "none.wav"), "none.wav: no such file"),
         (("--wav", "pyproject.toml"), "pyproject.toml: not readable as WAV"),
         (("--speed", "max"), "--speed max: needs a recording"),
+        (("--wav", CLIP, "--device", "usb"), "--device: has no use with --wav"),
+        (
+            ("--wav", CLIP, "--output", "captions.srt", "--output", "tests/../captions.srt"),
+            "captions.srt: is to be written twice",
+        ),
         (("--wav", CLIP, "--set", "vad.agressiveness=1"), "did you mean"),
         (("--wav", CLIP, "--set", "vad.aggressiveness=7"), "must be 0 to 3, got 7"),
         (("--wav", CLIP, "--config", "none.yaml"), "none.yaml"),
@@ -177,6 +187,7 @@ def test_a_language_model_mends_what_the_network_misheard(
         (("--wav", CLIP, "--output", "captions.doc"), "captions.doc: no caption format"),
         (("--wav", CLIP, "--record", "session.mp4"), "session.mp4"),
         (("--wav", CLIP, "--set", "decoder.kind=beam"), "decoder.language_model"),
+        (("--wav", CLIP, "--set", "decoder.hotwords=[Ada]"), "decoder.language_model"),
         (("--wav", CLIP, "--set", "decoder.language_model=no.arpa"), "no.arpa: no such file"),
     ],
 )
@@ -188,6 +199,81 @@ def test_wrong_use_is_named_with_exit_code_2(
     assert message in printed.err
     assert "Traceback" not in printed.err
     assert printed.out == ""
+
+
+def cut_weights(bundle: Path) -> None:
+    weights = bundle / "weights.npz"
+    weights.write_bytes(weights.read_bytes()[:-1])
+
+
+def raise_format(bundle: Path) -> None:
+    record = json.loads((bundle / "bundle.json").read_text())
+    (bundle / "bundle.json").write_text(json.dumps(record | {"format": 99}))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda bundle: (bundle / "weights.npz").unlink(), "weights.npz: cannot be read"),
+        (cut_weights, "checksum differs"),
+        (raise_format, "has format 99"),
+    ],
+)
+def test_a_model_that_cannot_be_used_is_named(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    damage: Callable[[Path], None],
+    message: str,
+) -> None:
+    bundle = shutil.copytree(REPOSITORY / "models/default", tmp_path / "bundle")
+    damage(bundle)
+    assert run("--wav", CLIP, "--model", bundle) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_start_that_fails_bars_no_file_of_the_next_one(tmp_path: Path) -> None:
+    files = ("--output", tmp_path / "talk.vtt", "--record", tmp_path / "talk.wav")
+    assert run("--wav", SHORT_CLIP, "--model", "none", *files) == 2
+    assert run("--wav", SHORT_CLIP, "--speed", "max", *files) == 0
+
+
+def test_muted_and_clipping_input_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    soundfile.write(tmp_path / "muted.wav", np.zeros(4 * 16_000), 16_000)
+    soundfile.write(tmp_path / "loud.wav", np.clip(50 * read_audio(CLIP, 16_000), -1, 1), 16_000)
+    recordings = ("--wav", tmp_path / "muted.wav", "--wav", tmp_path / "loud.wav")
+    assert run(*recordings, "--speed", "max") == 0
+    warnings = capsys.readouterr().err
+    assert "the input is silent" in warnings
+    assert "the input is too loud and clips" in warnings
+
+
+def test_a_terminal_without_the_signs_of_a_name_shows_captions(tmp_path: Path) -> None:
+    recording = tmp_path / "日本.opus"
+    recording.write_bytes(SHORT_CLIP.read_bytes())
+    with (
+        TextIOWrapper(BytesIO(), "ascii", write_through=True) as terminal,
+        redirect_stdout(terminal),
+    ):
+        assert run("--wav", recording, "--speed", "max", "--format", "captions") == 0
+        shown = terminal.buffer.getvalue().decode("ascii")
+    assert shown.startswith("Listening to ??.opus")
+    assert "heard" in shown
+
+
+def test_captions_go_to_the_file_when_standard_output_is_closed(tmp_path: Path) -> None:
+    path = tmp_path / "talk.txt"
+    program = [sys.executable, "run_live.py", "--wav", CLIP, "--speed", "max", "--output", path]
+    done = subprocess.run(
+        ["bash", "-c", 'exec "$@" >&-', "bash", *map(str, program)],
+        cwd=REPOSITORY,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=READY_S,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(path.read_text().split()) > 5
 
 
 def test_a_full_disk_stops_the_file_and_not_the_captions(

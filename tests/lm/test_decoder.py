@@ -115,13 +115,26 @@ def test_hotwords_are_preferred(arpa: Path) -> None:
     probs[5, ENGLISH.encode("m")[0]] = 0.4
     log_probs = np.log(probs / probs.sum(axis=1, keepdims=True))
     assert BeamDecoder(ENGLISH, arpa).decode(log_probs).text == "the sat"
-    boosted = BeamDecoder(ENGLISH, arpa, hotwords=["mat"], hotword_weight=20.0)
-    assert boosted.decode(log_probs).text == "the mat"
+    for hotword in ("mat", "Mat"):
+        boosted = BeamDecoder(ENGLISH, arpa, hotwords=[hotword], hotword_weight=20.0)
+        assert boosted.decode(log_probs).text == "the mat"
+
+
+def test_a_hotword_that_cannot_be_spelled_is_named(arpa: Path) -> None:
+    with pytest.raises(LanguageModelError, match="hotwords R2D2: cannot spell '2'"):
+        BeamDecoder(ENGLISH, arpa, hotwords=["R2D2"])
 
 
 def test_a_missing_language_model_is_named(tmp_path: Path) -> None:
     with pytest.raises(LanguageModelError, match=r"none\.arpa: no such file"):
         BeamDecoder(ENGLISH, tmp_path / "none.arpa")
+
+
+def test_a_list_of_words_in_another_encoding_is_named(arpa: Path, tmp_path: Path) -> None:
+    words = tmp_path / "words.txt"
+    words.write_bytes("café".encode("latin-1"))
+    with pytest.raises(LanguageModelError, match=r"words\.txt: is not UTF-8 text"):
+        BeamDecoder(ENGLISH, arpa, words)
 
 
 def test_a_file_that_is_no_language_model_is_named(tmp_path: Path) -> None:

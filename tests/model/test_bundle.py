@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from model.bundle import (
     describe,
     load_bundle,
     save_bundle,
+    save_report,
     weight_shapes,
 )
 from model.errors import BundleError
@@ -112,13 +114,22 @@ def test_a_report_goes_into_the_card_and_replaces_an_earlier_one(
     for report in ("few errors", "more errors"):
         save_report(load_bundle(folder), folder, report)
     loaded = load_bundle(folder)
-    assert loaded.provenance == replace(bundle.provenance, report="more errors")
+    assert loaded.provenance == dataclasses.replace(bundle.provenance, report="more errors")
     card = (folder / "MODEL_CARD.md").read_text()
     assert "\nmore errors\n" in card
     assert "few errors" not in card
-    (folder / ".bundle.json.partial").mkdir()
-    with pytest.raises(BundleError, match=r"small: the report cannot be written .*may write"):
-        save_report(loaded, folder, "lost")
+
+
+def test_a_full_disk_leaves_the_card_as_it_was(bundle: ModelBundle, folder: Path) -> None:
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, hard))
+    try:
+        with pytest.raises(BundleError, match=r"small: the report cannot be written .*free some"):
+            save_report(bundle, folder, "lost" * 1_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_loading_needs_no_keras(folder: Path) -> None:

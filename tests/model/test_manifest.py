@@ -45,6 +45,12 @@ def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
     assert read_manifest(tmp_path / "m.jsonl") == rows
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_row(tmp_path: Path) -> None:
+    path = tmp_path / "m.jsonl"
+    path.write_text(json.dumps(GOOD), encoding="utf-8-sig")
+    assert read_manifest(path)[0].text == GOOD["text"]
+
+
 def test_blank_lines_are_passed_over_and_files_joined(tmp_path: Path) -> None:
     one = write_lines(tmp_path / "one.jsonl", GOOD, "", GOOD)
     two = write_lines(tmp_path / "two.jsonl", {**GOOD, "text": "last"})
@@ -63,6 +69,9 @@ def test_blank_lines_are_passed_over_and_files_joined(tmp_path: Path) -> None:
         ({**GOOD, "duration": 0}, "duration: must be above 0"),
         ({**GOOD, "duration": True}, "duration: is missing or of the wrong type"),
         ('{"audio": "a", "text": "a", "duration": NaN}', "duration: must be above 0"),
+        ({**GOOD, "audio": ""}, "audio: must name a file, got ''"),
+        ({**GOOD, "audio": "a\0b"}, "audio: must name a file"),
+        ("[" * 100_000, "is not JSON"),
     ],
 )
 def test_unusable_rows_are_named_with_their_line(tmp_path: Path, row: object, message: str) -> None:

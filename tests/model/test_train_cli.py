@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 from rich.console import Console
@@ -15,8 +19,9 @@ from rich.console import Console
 from model.bundle import load_bundle
 from model.checkpoint import checkpoints
 from model.commands import on_first_signal
+from model.features import FeatureStatistics
 from model.manifest import Utterance, read_manifest
-from model.statistics import load_statistics
+from model.statistics import load_statistics, save_statistics
 from model.terminal import Terminal
 from train import main
 
@@ -167,6 +172,26 @@ def interruptible() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("interruptible")
+def test_training_with_jax_keeps_the_talk_of_libraries_off_the_terminal(
+    tone_manifest: Path, tmp_path: Path
+) -> None:
+    overrides = [part for value in TINY for part in ("--set", value)]
+    files = ("--manifest", tone_manifest, "--dev", tone_manifest, "--output", tmp_path / "run")
+    done = subprocess.run(
+        [sys.executable, "train.py", "fit", *files, "--cache", tmp_path / "cache", *overrides],
+        env={**os.environ, "KERAS_BACKEND": "jax"},
+        cwd=Path(__file__).resolve().parents[2],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=True,
+    )
+    for foreign in ("absl", "oneDNN", "cuda", "WARNING"):
+        assert foreign not in done.stderr
+    versions = load_bundle(tmp_path / "run" / "bundle").provenance.versions
+    assert {"jax", "tensorflow"} & versions.keys() == {"jax"}
+
+
 def test_only_the_first_signal_is_caught() -> None:
     calls: list[str] = []
     before = signal.getsignal(signal.SIGTERM)
@@ -193,6 +218,31 @@ def test_bad_recordings_stop_the_manifest_unless_they_are_skipped(
     assert screen.run("manifest", speech, "--output", output, "--skip-bad") == 0
     assert "12 recordings" in screen.log.getvalue()
     assert "2 left out" in screen.log.getvalue()
+
+
+def test_statistics_of_other_features_are_refused_before_training(
+    screen: Screen, tone_manifest: Path, tmp_path: Path
+) -> None:
+    stats = tmp_path / "stats.npz"
+    save_statistics(stats, FeatureStatistics(np.zeros(40, np.float32), np.zeros(40, np.float32)))
+    assert screen.fit(tone_manifest, "--stats", stats) == 2
+    for part in ("stats.npz: the mean and the deviation must have 80 values", "above 0", "stats"):
+        assert part in screen.log.getvalue()
+    assert not (screen.folder / "run").exists()
+
+
+def test_names_with_brackets_and_braces_are_shown_as_they_are(
+    screen: Screen, tone_rows: Sequence[Utterance], tmp_path: Path
+) -> None:
+    folder = tmp_path / "a{b}[bold]"
+    folder.mkdir()
+    (folder / "[x].wav").write_bytes(tone_rows[0].audio.read_bytes())
+    (folder / "[x].txt").write_text("Ab!")
+    manifest = tmp_path / "m.jsonl"
+    assert screen.run("manifest", folder, "--output", manifest) == 0
+    assert "a{b}[bold] " in screen.log.getvalue()
+    assert screen.run("stats", manifest) == 0
+    assert "a{b}[bold] " in screen.out.getvalue()
 
 
 Arguments = Callable[[Path, Path], list[str | Path]]
@@ -252,8 +302,11 @@ def test_an_unknown_backend_is_named(
     screen: Screen, tone_manifest: Path, monkeypatch: pytest.MonkeyPatch, backend: str
 ) -> None:
     monkeypatch.setenv("KERAS_BACKEND", backend)
-    assert screen.fit(tone_manifest) == 2
-    assert f"KERAS_BACKEND: must be tensorflow or jax, got {backend}" in screen.log.getvalue()
+    evaluate = ("evaluate", "--bundle", screen.folder, "--manifest", tone_manifest)
+    for exit_code in (screen.fit(tone_manifest), screen.run(*evaluate)):
+        assert exit_code == 2
+    named = f"KERAS_BACKEND: must be tensorflow or jax, got {backend}"
+    assert screen.log.getvalue().count(named) == 2
 
 
 @pytest.mark.parametrize(

@@ -251,9 +251,39 @@ def test_a_folder_with_other_inputs_is_refused(
     )
     with pytest.raises(TrainingError, match="a training with other recordings"):
         make("parts", train=fewer).run()
+    first = dataclasses.replace(data.rows[0], text="ca")
+    renamed = TrainingData([first, *data.rows[1:]], data.features)
+    with pytest.raises(TrainingError, match="a training with other recordings"):
+        make("parts", train=renamed).run()
     statistics = data.features.statistics(prior_frames=7.0)
     with pytest.raises(TrainingError, match="a training with other feature statistics"):
         Trainer(tiny_recipe, data, data, statistics, folder).run()
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"\xff"])
+def test_damaged_data_of_a_training_are_named(
+    make: Make, tiny_recipe: Recipe, content: bytes
+) -> None:
+    folder = run_to_step(make, 1, tiny_recipe).folder
+    (folder / "data.json").write_bytes(content)
+    with pytest.raises(TrainingError, match=r"data\.json: cannot be read .*delete it"):
+        make("parts").run()
+    with pytest.raises(TrainingError, match=r"data\.json: cannot be read"):
+        bundle_from_run(folder, "damaged")
+
+
+def test_what_is_left_out_is_told(make: Make, data: TrainingData, tiny_recipe: Recipe) -> None:
+    rows = [dataclasses.replace(data.rows[0], text="ab" * 99), *data.rows[1:]]
+    notices: list[str] = []
+    make(
+        recipe=change(tiny_recipe, passes=1, copies={"tunes": 2, "tones": 1}),
+        train=TrainingData(rows, data.features),
+        notify=notices.append,
+    ).run()
+    assert notices == [
+        "1 of 12 recordings are too short for their transcripts and are left out",
+        "training.copies: there are no recordings of the corpus tunes",
+    ]
 
 
 def test_a_folder_that_cannot_be_made_is_named(make: Make, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ SETTINGS = AudioSettings(reopen_every_s=0.1)
 def device(
     index: int, name: str, channels: int = 1, rate: float = 16_000, default: bool = False
 ) -> InputDevice:
-    return InputDevice(index, name, channels, rate, (), default, "ALSA")
+    return InputDevice(index, name, channels, rate, (), default)
 
 
 @dataclass

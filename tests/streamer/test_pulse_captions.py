@@ -37,12 +37,27 @@ def finals_of(program: subprocess.Popen[str]) -> list[dict[str, Any]]:
     return finals
 
 
+def events_until(program: subprocess.Popen[str], kind: str) -> list[dict[str, Any]]:
+    """Read a program's events up to the first of a kind: its type, or what a notice is about."""
+    assert program.stdout is not None
+    events = []
+    for line in program.stdout:
+        events.append(json.loads(line))
+        if kind in (events[-1]["type"], events[-1].get("kind")):
+            return events
+    raise AssertionError(f"the program ended without {kind}: {events}")
+
+
+def write_speech(path: Path) -> None:
+    samples = read_audio(CLIP, CARD_RATE)
+    soundfile.write(path, np.pad(samples, CARD_RATE // 2), CARD_RATE)
+
+
 def test_the_microphone_gives_the_captions_of_the_file_that_is_played(
     virtual_sound_card: Any, tmp_path: Path, capsys: Any
 ) -> None:
     played = tmp_path / "played.wav"
-    samples = read_audio(CLIP, CARD_RATE)
-    soundfile.write(played, np.pad(samples, CARD_RATE // 2), CARD_RATE)
+    write_speech(played)
     program = virtual_sound_card.start_python(
         ["run_live.py", "--format", "jsonl", "--set", "vad.hangover_ms=1500"]
     )
@@ -61,3 +76,36 @@ def test_the_microphone_gives_the_captions_of_the_file_that_is_played(
     assert error_rates([replayed], [heard]).cer < 0.25
     heard_cer, replayed_cer = (error_rates([TRUTH], [text]).cer for text in (heard, replayed))
     assert heard_cer == pytest.approx(replayed_cer, abs=0.1)
+
+
+def test_an_unplugged_microphone_finishes_what_was_heard_and_goes_on_once_it_is_back(
+    virtual_sound_card: Any, tmp_path: Path
+) -> None:
+    played = tmp_path / "played.wav"
+    write_speech(played)
+    program = virtual_sound_card.start_python(
+        ["run_live.py", "--format", "jsonl", "--set", "audio.reopen_every_s=0.2"]
+    )
+    with program:
+        events_until(program, "start")
+        with subprocess.Popen(
+            ["paplay", str(played)],
+            env=virtual_sound_card.environment,
+            stderr=subprocess.DEVNULL,
+        ):
+            heard = events_until(program, "partial")[-1]
+            virtual_sound_card.stop_server()
+        events_until(program, "device_lost")
+        finished = events_until(program, "final")[-1]
+        virtual_sound_card.start_server()
+        events_until(program, "device_back")
+        gap = events_until(program, "gap")[-1]
+        virtual_sound_card.play(played)
+        later = finals_of(program)
+        assert program.wait(60) == 0
+    assert (finished["utterance"], finished["reason"]) == (1, "gap")
+    assert finished["end_s"] >= heard["audio_s"]
+    assert gap["start_s"] == finished["end_s"]
+    assert gap["lost_s"] > 0
+    assert any(final["text"] for final in later)
+    assert later[0]["start_s"] >= gap["start_s"] + gap["lost_s"]

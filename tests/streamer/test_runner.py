@@ -8,17 +8,19 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from model.errors import CaptionerError
 from streamer.audio import SAMPLE_RATE, AudioBlock
-from streamer.errors import CaptureError, StageFailed
+from streamer.errors import StageFailed
 from streamer.events import (
     AudioGap,
     Event,
     FinalTranscript,
     Notice,
     PartialTranscript,
+    Status,
     Summary,
 )
-from streamer.runner import EventQueue, ThreadedRunner, run_inline
+from streamer.runner import HEARD_AHEAD, EventQueue, ThreadedRunner, run_inline
 from tests.streamer.tone_speech import (
     BlockSource,
     EventList,
@@ -72,6 +74,27 @@ def test_the_summary_comes_last_and_adds_up() -> None:
         assert len(partials) <= summary.partials
 
 
+class SlowSink(EventList):
+    """Takes so long for everything that a status is always due."""
+
+    def __init__(self, clock: list[float]) -> None:
+        super().__init__()
+        self._clock = clock
+
+    def emit(self, event: Event, emitted_s: float) -> None:
+        super().emit(event, emitted_s)
+        self._clock[0] += 1.0
+
+
+def test_no_status_follows_the_summary() -> None:
+    clock = [0.0]
+    sink = SlowSink(clock)
+    source = BlockSource(blocks(SPEECH))
+    ThreadedRunner(source, caption_stream(), sink, 2.0, clock=lambda: clock[0]).run()
+    assert any(isinstance(event, Status) for event in sink.events)
+    assert isinstance(sink.events[-1], Summary)
+
+
 def test_two_inline_runs_give_the_same_events() -> None:
     def lasting(sink: EventList) -> list[Event]:
         return [event for event in sink.events if type(event).__name__ != "Status"]
@@ -114,6 +137,10 @@ def test_overload_drops_audio_and_says_where() -> None:
     assert summary.audio_s == pytest.approx(len(audio) / SAMPLE_RATE)
     kept = sum(final.end_s - final.start_s for final in finals(sink))
     assert kept + summary.lost_s <= summary.audio_s + 1e-6
+    # Recognition hung from the first speech to the end, so what it read is what may ever wait.
+    before_speech_s, ring_s, block_s = 0.7, 2.0, 512 / SAMPLE_RATE
+    waiting_s = ring_s + (HEARD_AHEAD + 1) * block_s
+    assert summary.audio_s - summary.lost_s < before_speech_s + waiting_s
 
 
 def test_a_replay_waits_and_loses_nothing_when_recognition_is_slow() -> None:
@@ -143,7 +170,7 @@ def test_stop_finishes_what_was_heard() -> None:
     thread = threading.Thread(target=runner.run)
     thread.start()
     assert stopped.wait(20)
-    runner.stop()
+    source.stop()
     thread.join(20)
     assert not thread.is_alive()
     assert [final.text for final in finals(sink)] == ["abc de"]
@@ -172,9 +199,9 @@ def test_a_failing_capture_is_named_and_what_was_heard_is_shown() -> None:
 
 
 def test_an_error_with_a_remedy_reaches_the_user_as_it_is() -> None:
-    source = FailingSource(blocks(say("abc")), CaptureError("the device is gone; plug it in"))
+    source = FailingSource(blocks(say("abc")), CaptionerError("the device is gone; plug it in"))
     runner = ThreadedRunner(source, caption_stream(), EventList(), ring_s=2.0)
-    with pytest.raises(CaptureError, match="plug it in"):
+    with pytest.raises(CaptionerError, match="plug it in"):
         runner.run()
 
 
