@@ -105,7 +105,7 @@ def measure(row: Utterance, acoustic: AcousticModel, outcome: Outcome) -> None:
     features = acoustic.extractor.extract(
         read_audio(row.audio, acoustic.bundle.features.sample_rate)
     )
-    whole = GreedyDecoder(acoustic.bundle.alphabet).decode(acoustic.log_probs(features))
+    whole = GreedyDecoder(acoustic.bundle.alphabet).decode(acoustic.log_probs(features, final=True))
     assert finals.summary is not None
     outcome.references.append(row.text)
     outcome.live.append(" ".join(finals.texts))

@@ -103,7 +103,9 @@ def first_of_each(rows: Sequence[Utterance], limit: int) -> list[Utterance]:
 
 def _recognise(model: AcousticModel, row: Utterance) -> str:
     samples = read_audio(row.audio, model.bundle.features.sample_rate)
-    return greedy_text(model.log_probs(model.extractor.extract(samples)), model.bundle.alphabet)
+    return greedy_text(
+        model.log_probs(model.extractor.extract(samples), final=True), model.bundle.alphabet
+    )
 
 
 def _figures(rates: ErrorRates) -> dict[str, float]:

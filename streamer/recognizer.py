@@ -33,8 +33,11 @@ class AcousticSession(Protocol):
         """Add float32 (frames, mels)."""
         ...
 
-    def log_probs(self, frames: int | None = None) -> np.ndarray:
-        """Return float32 (output frames, symbols) for the first ``frames`` frames, or all."""
+    def log_probs(self, frames: int | None = None, final: bool = False) -> np.ndarray:
+        """Return float32 (output frames, symbols) for the first ``frames`` frames, or all.
+
+        ``final`` asks for the most careful reading.
+        """
         ...
 
 
@@ -117,7 +120,7 @@ class StreamingRecognizer:
         if utterance is None:
             return []
         utterance.read_to = utterance.end
-        words = self._read(utterance, None)
+        words = self._read(utterance, utterance.session.log_probs())
         audio_s = utterance.end / SAMPLE_RATE
         stable, tail = utterance.settler.update(words, audio_s)
         if not stable and not tail:
@@ -148,7 +151,7 @@ class StreamingRecognizer:
         utterance, self._utterance = self._utterance, None
         if utterance is None:
             raise ValueError(f"utterance {item.utterance} ended without a start")
-        words = self._read(utterance, item.frames)
+        words = self._read(utterance, utterance.session.log_probs(item.frames, final=True))
         return FinalTranscript(
             utterance=utterance.number,
             text=" ".join(word.word for word in words),
@@ -159,8 +162,8 @@ class StreamingRecognizer:
             reason=item.reason,
         )
 
-    def _read(self, utterance: _Utterance, frames: int | None) -> tuple[Word, ...]:
-        hypothesis = self._decoder.decode(utterance.session.log_probs(frames))
+    def _read(self, utterance: _Utterance, log_probs: np.ndarray) -> tuple[Word, ...]:
+        hypothesis = self._decoder.decode(log_probs)
         frame_s = self._acoustic.frame_samples / SAMPLE_RATE
         start_s = utterance.start / SAMPLE_RATE
         return tuple(

@@ -76,7 +76,7 @@ class ToneSession:
     def push(self, features: np.ndarray) -> None:
         self._pieces.append(features)
 
-    def log_probs(self, frames: int | None = None) -> np.ndarray:
+    def log_probs(self, frames: int | None = None, final: bool = False) -> np.ndarray:
         if not self._pieces:
             return np.zeros((0, ENGLISH.size), np.float32)
         features = np.concatenate(self._pieces)[:frames][::STRIDE]
