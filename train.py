@@ -21,7 +21,7 @@ examples:
   train.py evaluate --bundle runs/first/bundle --manifest dev.jsonl
   train.py export --run runs/first --output models/english
 
-KERAS_BACKEND=jax trains several times faster on a CPU than the default, tensorflow.
+KERAS_BACKEND=jax trains with JAX instead of TensorFlow; bundles serve both.
 
 exit codes: 0 finished, 1 failed or stopped while running, 2 wrong usage or input
 """
