@@ -107,22 +107,8 @@ def _add_stats_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_fit_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--manifest",
-        metavar="FILE",
-        nargs="+",
-        type=Path,
-        required=True,
-        help="manifests to learn from",
-    )
-    parser.add_argument(
-        "--dev",
-        metavar="FILE",
-        nargs="+",
-        type=Path,
-        required=True,
-        help="manifests to judge by after every pass; never learnt from",
-    )
+    _add_manifests(parser, "--manifest", "manifests to learn from")
+    _add_manifests(parser, "--dev", "manifests to judge by after every pass; never learnt from")
     parser.add_argument(
         "--output",
         metavar="FOLDER",
@@ -144,14 +130,7 @@ def _add_evaluate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bundle", metavar="FOLDER", type=Path, required=True, help="model bundle to judge"
     )
-    parser.add_argument(
-        "--manifest",
-        metavar="FILE",
-        nargs="+",
-        type=Path,
-        required=True,
-        help="manifests to judge it by",
-    )
+    _add_manifests(parser, "--manifest", "manifests to judge it by")
     parser.add_argument(
         "--output", metavar="FILE", type=Path, help="write the figures too (.json or .md)"
     )
@@ -180,19 +159,28 @@ def _add_export_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--stats", metavar="FILE", type=Path, help="feature statistics, for a run without them"
     )
-    parser.add_argument(
-        "--manifest",
-        metavar="FILE",
-        nargs="+",
-        type=Path,
-        default=[],
-        help="what it learnt from, for a run that does not say",
+    _add_manifests(
+        parser, "--manifest", "what it learnt from, for a run that does not say", required=False
     )
     parser.add_argument(
         "--notes",
         metavar="FILE",
         type=Path,
         help="Markdown for the model card: licences and attribution of the data",
+    )
+
+
+def _add_manifests(
+    parser: argparse.ArgumentParser, option: str, meaning: str, required: bool = True
+) -> None:
+    parser.add_argument(
+        option,
+        metavar="FILE",
+        nargs="+",
+        type=Path,
+        required=required,
+        default=[],
+        help=meaning,
     )
 
 

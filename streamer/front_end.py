@@ -14,19 +14,6 @@ from streamer.segments import SegmentEvent, SpeechAudio, SpeechEnded, SpeechStar
 
 
 @dataclass(frozen=True)
-class UtteranceStarted:
-    """An utterance begins.
-
-    Attributes:
-        utterance: Number of the utterance, from 1.
-        start: Index in the stream of its first sample.
-    """
-
-    utterance: int
-    start: int
-
-
-@dataclass(frozen=True)
 class UtteranceFeatures:
     """More frames of the current utterance, following on what came before.
 
@@ -62,7 +49,7 @@ class UtteranceEnded:
     heard: int
 
 
-FrontEndItem = UtteranceStarted | UtteranceFeatures | UtteranceEnded | AudioGap
+FrontEndItem = SpeechStarted | UtteranceFeatures | UtteranceEnded | AudioGap
 
 
 class SpeechFrontEnd:
@@ -109,10 +96,10 @@ class SpeechFrontEnd:
                     items.append(self._ended(event))
         return items
 
-    def _started(self, event: SpeechStarted) -> UtteranceStarted:
+    def _started(self, event: SpeechStarted) -> SpeechStarted:
         self._stream = self._extractor.stream()
         self._start = self._heard = event.start
-        return UtteranceStarted(event.utterance, event.start)
+        return event
 
     def _features(self, event: SpeechAudio) -> list[UtteranceFeatures]:
         self._heard = event.start + len(event.samples)

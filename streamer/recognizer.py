@@ -20,8 +20,8 @@ from streamer.front_end import (
     FrontEndItem,
     UtteranceEnded,
     UtteranceFeatures,
-    UtteranceStarted,
 )
+from streamer.segments import SpeechStarted
 from streamer.settings import PartialSettings
 from streamer.settler import WordSettler
 
@@ -94,7 +94,7 @@ class StreamingRecognizer:
         """Take the next item and return the events that follow from it at once."""
         if isinstance(item, AudioGap):
             return [item]
-        if isinstance(item, UtteranceStarted):
+        if isinstance(item, SpeechStarted):
             self._start(item)
         elif isinstance(item, UtteranceFeatures):
             self._extend(item)
@@ -131,7 +131,7 @@ class StreamingRecognizer:
             )
         ]
 
-    def _start(self, item: UtteranceStarted) -> None:
+    def _start(self, item: SpeechStarted) -> None:
         settler = WordSettler(self._settings.settle_after, self._settings.settle_lag_ms / 1000)
         self._utterance = _Utterance(
             item.utterance,

@@ -14,8 +14,8 @@ from streamer.front_end import (
     SpeechFrontEnd,
     UtteranceEnded,
     UtteranceFeatures,
-    UtteranceStarted,
 )
+from streamer.segments import SpeechStarted
 from tests.streamer.scripted import FRAME, Part, audio, blocks, segmenter, whole_stream
 
 EXTRACTOR = FeatureExtractor(FeatureSettings())
@@ -42,7 +42,7 @@ def run(parts: list[Part], sizes: list[int]) -> list[FrontEndItem]:
 def utterances(items: list[FrontEndItem]) -> list[Heard]:
     found: list[Heard] = []
     for item in items:
-        if isinstance(item, UtteranceStarted):
+        if isinstance(item, SpeechStarted):
             found.append(Heard(item.start))
         elif isinstance(item, UtteranceFeatures):
             assert item.utterance == len(found)
@@ -92,7 +92,7 @@ def test_features_tell_where_their_audio_ends() -> None:
 def test_gap_stands_between_what_it_ends_and_what_follows() -> None:
     items = run([Part("..ssss"), Part("ssss", lost_before=1_600)], [])
     kinds = [type(item) for item in items]
-    told = [UtteranceStarted, UtteranceFeatures, UtteranceEnded]
+    told = [SpeechStarted, UtteranceFeatures, UtteranceEnded]
     assert kinds == [*told, AudioGap, *told]
     assert items[2].reason == "gap"
     assert items[3] == AudioGap(start_s=0.6, lost_s=0.1)
@@ -107,5 +107,5 @@ def test_audio_too_short_for_a_frame_gives_an_utterance_without_features() -> No
     long_windows = FeatureExtractor(FeatureSettings(window=16_000, hop=8_000, fft_size=16_384))
     front_end = SpeechFrontEnd(segmenter("..ssss"), long_windows)
     items = [*front_end.push(AudioBlock(audio("..ssss"), 0)), *front_end.flush()]
-    assert [type(item) for item in items] == [UtteranceStarted, UtteranceEnded]
+    assert [type(item) for item in items] == [SpeechStarted, UtteranceEnded]
     assert items[-1].frames == 0
