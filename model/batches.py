@@ -43,12 +43,16 @@ class Batch:
         lengths: int32 (batch,) feature frames.
         labels: int32 (batch, labels), zero beyond each length.
         label_lengths: int32 (batch,).
+        shares: float32 (batch,), what a row's negative log-likelihood is multiplied
+            with in the loss, a sum over rows: the row's weight over the weighted number
+            of labels in the whole batch.
     """
 
     features: np.ndarray
     lengths: np.ndarray
     labels: np.ndarray
     label_lengths: np.ndarray
+    shares: np.ndarray
 
 
 class Corpus:
@@ -62,6 +66,7 @@ class Corpus:
         batch_frames: Feature frames in a batch, padding included.
         bucket_frames: Rising lengths to which batches are padded.
         frame_s: Seconds from one feature frame to the next.
+        weights: Weight of each utterance in the loss; 1 where None.
     """
 
     def __init__(
@@ -73,7 +78,9 @@ class Corpus:
         batch_frames: int,
         bucket_frames: Sequence[int],
         frame_s: float,
+        weights: Sequence[float] | None = None,
     ) -> None:
+        self._weights = np.ones(len(labels)) if weights is None else np.asarray(weights, float)
         self._features = features
         self._labels = [np.asarray(row, np.int32) for row in labels]
         self._statistics = statistics
@@ -145,11 +152,14 @@ class Corpus:
                 utterance = mask_features(utterance, augmentation, self._frame_s, random)
             features[place, : len(utterance)] = utterance
             labels[place, : len(self._labels[row])] = self._labels[row]
+        label_lengths = np.array([len(self._labels[row]) for row in planned.rows], np.int32)
+        weights = self._weights[planned.rows]
         return Batch(
             features=features,
             lengths=planned.frames.astype(np.int32),
             labels=labels,
-            label_lengths=np.array([len(self._labels[row]) for row in planned.rows], np.int32),
+            label_lengths=label_lengths,
+            shares=(weights / max(1.0, float(weights @ label_lengths))).astype(np.float32),
         )
 
     def _label_room(self, bucket: int, tempo: float) -> int:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from model.alphabet import ENGLISH, Alphabet
 from model.errors import ManifestError
@@ -24,7 +25,9 @@ class Utterance:
         duration: Seconds.
         speaker: Name of the speaker, or "".
         corpus: Name of the corpus, or "".
-        source: "machine" where a recogniser wrote the transcript, or "".
+        source: "machine" where a recogniser wrote the transcript, "synthetic" where a
+            synthesiser spoke it, or "".
+        weight: Share of the training loss, 1 for a transcript to be trusted; above 0.
     """
 
     audio: Path
@@ -33,6 +36,7 @@ class Utterance:
     speaker: str = ""
     corpus: str = ""
     source: str = ""
+    weight: float = 1.0
 
 
 def read_manifest(path: str | Path, alphabet: Alphabet = ENGLISH) -> list[Utterance]:
@@ -134,7 +138,15 @@ def _parse_row(line: str, folder: Path, alphabet: Alphabet) -> Utterance:
         speaker=str(row.get("speaker", "")),
         corpus=str(row.get("corpus", "")),
         source=str(row.get("source", "")),
+        weight=_weight(row),
     )
+
+
+def _weight(row: dict[str, Any]) -> float:
+    weight = row.get("weight", 1.0)
+    if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 < weight <= 100:
+        raise ValueError(f"weight: must be a number above 0, at most 100, got {weight!r}")
+    return float(weight)
 
 
 def _format_rows(rows: Iterable[Utterance], folder: Path) -> Iterator[str]:
@@ -148,4 +160,6 @@ def _format_rows(rows: Iterable[Utterance], folder: Path) -> Iterator[str]:
         for key in ("speaker", "corpus", "source"):
             if value := getattr(row, key):
                 record[key] = value
+        if row.weight != 1:
+            record["weight"] = row.weight
         yield json.dumps(record, ensure_ascii=False) + "\n"

@@ -41,7 +41,7 @@ class TrainingData:
 
 
 class CtcModel(keras.Model):  # type: ignore[misc]
-    """The network with its loss: mean negative log-likelihood of a label."""
+    """The network with its loss: weighted mean negative log-likelihood of a label."""
 
     def __init__(self, network: keras.Model) -> None:
         super().__init__()
@@ -58,9 +58,9 @@ class CtcModel(keras.Model):  # type: ignore[misc]
         sample_weight: Any = None,
         training: bool = True,
     ) -> Any:
-        labels, label_lengths, logit_lengths = y
+        labels, label_lengths, logit_lengths, shares = y
         losses = ctc_loss(labels, label_lengths, y_pred, logit_lengths)
-        return ops.sum(losses) / ops.cast(ops.sum(label_lengths), losses.dtype)
+        return ops.sum(losses * ops.cast(shares, losses.dtype))
 
 
 class Trainer:
@@ -207,6 +207,7 @@ class Trainer:
             round(settings.batch_s / frame_s),
             [round(length / frame_s) for length in settings.bucket_s],
             frame_s,
+            [row.weight for row in data.rows],
         )
 
     def _compile(self) -> CtcModel:
@@ -265,6 +266,7 @@ class Trainer:
             batch.labels,
             batch.label_lengths,
             self.recipe.network.output_frames(batch.lengths),
+            batch.shares,
         )
         result = self._model.train_on_batch((batch.features, batch.lengths), targets)
         loss = float(result[0] if isinstance(result, list) else result)
