@@ -1,145 +1,229 @@
-"""Find recordings with their transcripts in folders, for a manifest.
+"""Make the rows of a manifest from corpora: find, spell out, check.
 
-Two layouts are known: LibriSpeech's, where ``*.trans.txt`` files list the
-recordings beside them, and a ``.txt`` beside each recording.
+What may be wrong with a row is told for every row, with its place, before anything
+is written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import cast
+
+import numpy as np
 
 from model.alphabet import ENGLISH, Alphabet
-from model.audio import OPEN_END, open_audio, read_audio
+from model.batches import frames_needed
 from model.errors import AudioFileError, ManifestError
+from model.layouts import AUDIO_SUFFIXES, LAYOUTS, Entry, Kind, Problem, recognise
 from model.manifest import Utterance
+from model.recipe import Recipe
+from model.recordings import Recordings, duration_of, remembered, speakers_of
+from model.spelling import spell_out
 from model.text import normalise_text
 
-AUDIO_SUFFIXES = (".flac", ".wav", ".ogg", ".opus", ".mp3")
-LIST_SUFFIX = ".trans.txt"
+TOLERANCE_S = 0.1
+TOLERANCE_SHARE = 0.02
+"""By how much, the larger counts, a manifest's duration may differ from the recording's."""
+
+RECIPE = Recipe()
+"""Tells how many frames the network makes of a recording."""
 
 
 @dataclass(frozen=True)
-class Findings:
-    """What a search found.
+class CorpusOptions:
+    """How corpora are read.
 
     Attributes:
-        rows: Usable utterances.
-        problems: One line for each recording or transcript that cannot be used.
+        corpus: Name of the corpus; each layout's usual one where empty.
+        layout: One of ``LAYOUTS``; recognised where empty.
+        subset: Which table of a Common Voice folder.
+        weight: Weight of all rows; None for their own.
+        source: What all rows say of where they come from; their own where empty.
+        whole: Whether every recording is decoded to its end, to find damage.
+    """
+
+    corpus: str = ""
+    layout: str = ""
+    subset: str = ""
+    weight: float | None = None
+    source: str = ""
+    whole: bool = False
+
+
+@dataclass
+class Findings:
+    """What became of the entries of corpora.
+
+    Attributes:
+        rows: Usable ones.
+        problems: What is wrong with the others, in their order; one may have several.
+        left_out: How many others there are.
     """
 
     rows: list[Utterance] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    left_out: int = 0
+
+    def count(self) -> str:
+        """Return how many problems there are of each kind, such as "wrong durations: 2"."""
+        counts = Counter(problem.kind for problem in self.problems)
+        return ", ".join(f"{kind}: {counts[kind]}" for kind in Kind if counts[kind])
 
 
-def find_utterances(
-    folder: str | Path,
-    corpus: str = "",
-    alphabet: Alphabet = ENGLISH,
-    progress: Callable[[int], None] = lambda done: None,
-) -> Findings:
-    """Find the recordings below a folder and normalise their transcripts.
-
-    Args:
-        folder: Searched with all the folders in it, in the order of their names.
-        corpus: Name of the corpus; the folder's where empty.
-        alphabet: The symbols that transcripts may use.
-        progress: Called with the number of recordings looked at.
+def find_entries(source: Path, options: CorpusOptions) -> tuple[str, list[Entry | Problem]]:
+    """Return the name of a source's layout and what it lists, nothing checked but its form.
 
     Raises:
-        ManifestError: If there is no such folder, or nothing of either layout in it.
+        ManifestError: If the source is of no layout, cannot be read or lists nothing.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise ManifestError(f"{folder}: no such folder; give one with recordings in it")
-    search = _Search(corpus or folder.resolve().name, alphabet, progress)
-    for place in [folder, *sorted(path for path in folder.rglob("*") if path.is_dir())]:
-        search.look_in(place)
-    findings = search.findings
-    if not findings.rows and not findings.problems:
-        raise ManifestError(f"{folder}: holds no recordings ({', '.join(AUDIO_SUFFIXES)})")
-    return findings
+    try:
+        name, path = recognise(source, options.layout, options.subset)
+        found = list(LAYOUTS[name](path, options.corpus))
+    except OSError as error:
+        raise ManifestError(
+            f"{error.filename or source}: cannot be read as part of a corpus "
+            f"({error.strerror or error}); mend that, or choose another --layout"
+        ) from error
+    if not found:
+        raise ManifestError(f"{path}: holds no recordings ({', '.join(AUDIO_SUFFIXES)})")
+    return name, found
 
 
-class _Search:
-    """Adds what folders hold to its findings."""
+class EntryChecker:
+    """Checks entries one after the other and keeps the usable ones.
 
-    def __init__(self, corpus: str, alphabet: Alphabet, progress: Callable[[int], None]) -> None:
+    Args:
+        options: Weight and source of the rows; whether recordings are decoded.
+        dev: Rows to be kept apart from, by recording and by speaker.
+        alphabet: The symbols that transcripts may use.
+    """
+
+    def __init__(
+        self, options: CorpusOptions, dev: Sequence[Utterance] = (), alphabet: Alphabet = ENGLISH
+    ) -> None:
         self.findings = Findings()
-        self._corpus = corpus
+        self._options = options
         self._alphabet = alphabet
-        self._progress = progress
-        self._done = 0
+        self._known = Recordings()
+        self._dev = remembered(dev)
+        self._dev_speakers = speakers_of(dev)
 
-    def look_in(self, folder: Path) -> None:
-        """Add what is in a folder itself."""
-        files = sorted(path for path in folder.iterdir() if path.is_file())
-        audio = {path.stem: path for path in files if path.suffix.lower() in AUDIO_SUFFIXES}
-        for path in files:
-            if path.name.endswith(LIST_SUFFIX):
-                self._add_listed(path, audio)
-        for path in audio.values():
-            self._add_with_text_beside(path)
-
-    def _add_listed(self, path: Path, audio: dict[str, Path]) -> None:
-        """Add the recordings that a ``*.trans.txt`` names, and take them out of ``audio``."""
-        for number, line in enumerate(self._read(path).splitlines(), 1):
-            if not line.strip():
-                continue
-            name, _, text = line.strip().partition(" ")
-            if name in audio:
-                speaker = name.split("-")[0]
-                self._add(audio.pop(name), text, f"{path}:{number}", speaker)
-            else:
-                self._report(f"{path}:{number}: there is no recording {name} beside it")
-
-    def _add_with_text_beside(self, path: Path) -> None:
-        transcript = path.with_suffix(".txt")
-        if not transcript.exists():
-            self._report(f"{path}: has no transcript; write it to {transcript.name} beside it")
-        elif text := self._read(transcript):
-            self._add(path, text, str(transcript), "")
-
-    def _add(self, audio: Path, text: str, place: str, speaker: str) -> None:
+    def check(
+        self, found: Sequence[Entry | Problem], progress: Callable[[int], None] = lambda done: None
+    ) -> None:
+        """Add entries to the findings; ``progress`` is called with the number checked."""
+        pool = ThreadPoolExecutor()
         try:
-            normalised = normalise_text(text, self._alphabet)
-            if not normalised:
-                raise ValueError("has no words")
-        except ValueError as error:
-            return self._report(f"{place}: {error}")
+            measured = pool.map(self._measured, found)
+            for done, (item, duration) in enumerate(zip(found, measured, strict=True), 1):
+                if isinstance(item, Entry):
+                    self._add(item, duration)
+                else:
+                    self._leave_out([item])
+                progress(done)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _measured(self, item: Entry | Problem) -> float | Problem:
+        """Return the length of an entry's recording, seconds, or what is wrong with it."""
+        if isinstance(item, Problem):
+            return item
         try:
-            duration = _duration(audio)
+            return duration_of(item.row.audio, self._options.whole)
         except AudioFileError as error:
-            return self._report(str(error))
-        row = Utterance(audio, normalised, duration, speaker, self._corpus)
-        self.findings.rows.append(row)
-        return self._count()
+            missing = not item.row.audio.exists()
+            remedy = "put it there" if missing else "mend it"
+            return Problem(
+                Kind.MISSING if missing else Kind.DAMAGED,
+                item.place,
+                f"{error}; {remedy} or take the row out",
+            )
 
-    def _read(self, path: Path) -> str:
-        """Return a file's text; "", with the problem reported, where it has none."""
+    def _add(self, entry: Entry, duration: float | Problem) -> None:
+        text = self._spelt(entry)
+        problems = [part for part in (text, duration) if isinstance(part, Problem)]
+        if not isinstance(duration, Problem):
+            problems += _wrong_duration(entry, duration)
+            if not isinstance(text, Problem):
+                problems += _too_long(entry.place, self._alphabet.encode(text), duration)
+        problems += [*self._repeated(entry), *self._in_dev(entry)]
+        if problems:
+            return self._leave_out(problems)
+        self._known.add(entry.row.audio, entry.place)
+        self.findings.rows.append(self._row(entry.row, str(text), cast(float, duration)))
+
+    def _row(self, row: Utterance, text: str, duration: float) -> Utterance:
+        weight = row.weight if self._options.weight is None else self._options.weight
+        return replace(
+            row,
+            text=text,
+            duration=row.duration or duration,
+            weight=weight,
+            source=self._options.source or row.source,
+        )
+
+    def _leave_out(self, problems: Sequence[Problem]) -> None:
+        self.findings.problems.extend(problems)
+        self.findings.left_out += 1
+
+    def _spelt(self, entry: Entry) -> str | Problem:
+        """Return an entry's text as the model writes it; one that it may have written stays."""
+        text = entry.row.text
         try:
-            text = path.read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            self._report(f"{path}: cannot be read as UTF-8 text: {error}")
-            return ""
+            if set(text) - set(self._alphabet.symbols) or text.split() != text.split(" "):
+                text = normalise_text(spell_out(text), self._alphabet)
+        except ValueError as error:
+            return Problem(Kind.SYMBOLS, entry.place, f"{error}, or take the row out")
         if not text.strip():
-            self._report(f"{path}: is empty; write what is said in the recording")
-        return text.strip()
+            empty = "has no words; write what is said in the recording, or take the row out"
+            return Problem(Kind.TRANSCRIPT, entry.place, empty)
+        return text
 
-    def _report(self, problem: str) -> None:
-        self.findings.problems.append(problem)
-        self._count()
+    def _repeated(self, entry: Entry) -> list[Problem]:
+        place = self._known.find(entry.row.audio)
+        if place is None:
+            return []
+        text = f"{entry.row.audio} is the recording of {place} once more; take one of the rows out"
+        return [Problem(Kind.REPEATED, entry.place, text)]
 
-    def _count(self) -> None:
-        self._done += 1
-        self._progress(self._done)
+    def _in_dev(self, entry: Entry) -> list[Problem]:
+        row = entry.row
+        if place := self._dev.find(row.audio):
+            what = f"{row.audio} is a recording to judge by, {place}"
+        elif row.speaker and (row.corpus, row.speaker) in self._dev_speakers:
+            what = f"the speaker {row.corpus} {row.speaker} is among those to judge by"
+        else:
+            return []
+        text = f"{what}; take the row out of one of the two"
+        return [Problem(Kind.IN_DEV, entry.place, text)]
 
 
-def _duration(path: Path) -> float:
-    """Return the length of a recording in seconds."""
-    with open_audio(path) as file:
-        if not file.frames:
-            raise AudioFileError(f"{path}: holds no samples; give a recording with sound in it")
-        frames, rate = file.frames, file.samplerate
-    return float((frames if frames != OPEN_END else len(read_audio(path, rate))) / rate)
+def _wrong_duration(entry: Entry, duration: float) -> list[Problem]:
+    given = entry.row.duration
+    if not given or abs(given - duration) <= max(TOLERANCE_S, TOLERANCE_SHARE * duration):
+        return []
+    text = (
+        f"duration: is given as {given:.2f} s, but {entry.row.audio} lasts {duration:.2f} s; "
+        "correct the one or get the other anew"
+    )
+    return [Problem(Kind.DURATION, entry.place, text)]
+
+
+def _too_long(place: str, labels: Sequence[int], duration: float) -> list[Problem]:
+    """Return a problem where CTC cannot write so much in a recording of this length."""
+    features, network = RECIPE.features, RECIPE.network
+    samples = round(duration * features.sample_rate)
+    frames = network.output_frames(features.frames_in(samples))
+    needed = frames_needed(np.asarray(labels, np.int32))
+    if needed <= frames:
+        return []
+    text = (
+        f"the transcript needs {needed} frames of the network, one a letter and one more "
+        f"between equal letters, but {duration:.2f} s of audio give {frames}; check that the "
+        "two belong together, or take the row out"
+    )
+    return [Problem(Kind.TOO_LONG, place, text)]

@@ -10,6 +10,10 @@ from typing import Any
 
 from model.alphabet import ENGLISH, Alphabet
 from model.errors import ManifestError
+from model.files import write_whole
+
+SOURCES = ("machine", "synthetic")
+"""What a row may say of where its transcript or its speech comes from."""
 
 SHOWN_PROBLEMS = 20
 """How many problems of a manifest or its recordings a message lists."""
@@ -28,6 +32,7 @@ class Utterance:
         source: "machine" where a recogniser wrote the transcript, "synthetic" where a
             synthesiser spoke it, or "".
         weight: Share of the training loss, 1 for a transcript to be trusted; above 0.
+        accent: How the speaker's English is called, or "".
     """
 
     audio: Path
@@ -37,6 +42,7 @@ class Utterance:
     corpus: str = ""
     source: str = ""
     weight: float = 1.0
+    accent: str = ""
 
 
 def read_manifest(path: str | Path, alphabet: Alphabet = ENGLISH) -> list[Utterance]:
@@ -51,31 +57,42 @@ def read_manifest(path: str | Path, alphabet: Alphabet = ENGLISH) -> list[Uttera
             problem is listed with its line.
     """
     path = Path(path)
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ManifestError(f"{path}: cannot be read as a manifest: {error}") from error
     rows: list[Utterance] = []
     problems: list[str] = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
+    for number, line in manifest_lines(path):
         try:
-            rows.append(_parse_row(line, path.parent, alphabet))
+            row = parse_row(line, path.parent)
+            _check_text(row.text, alphabet)
+            rows.append(row)
         except ValueError as error:
             problems.append(f"{path}:{number}: {error}")
     if problems:
         raise ManifestError(list_problems(problems))
-    if not rows:
-        raise ManifestError(
-            f"{path}: holds no rows; write one JSON object a line with audio, text and duration"
-        )
     return rows
 
 
 def read_manifests(paths: Iterable[str | Path], alphabet: Alphabet = ENGLISH) -> list[Utterance]:
     """Read several manifests, joined in order; see :func:`read_manifest`."""
     return [row for path in paths for row in read_manifest(path, alphabet)]
+
+
+def manifest_lines(path: Path) -> list[tuple[int, str]]:
+    """Return the lines of a manifest with their numbers, blank ones left out.
+
+    Raises:
+        ManifestError: If the file is missing, not UTF-8 text or without a line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestError(f"{path}: cannot be read as a manifest: {error}") from error
+    # Not splitlines: JSON may hold other line separators of Unicode in its strings.
+    lines = [pair for pair in enumerate(text.split("\n"), 1) if pair[1].strip()]
+    if not lines:
+        raise ManifestError(
+            f"{path}: holds no rows; write one JSON object a line with audio, text and duration"
+        )
+    return lines
 
 
 def write_manifest(path: str | Path, rows: Iterable[Utterance]) -> int:
@@ -88,7 +105,8 @@ def write_manifest(path: str | Path, rows: Iterable[Utterance]) -> int:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lines = list(_format_rows(rows, path.parent.resolve()))
-        path.write_text("".join(lines), encoding="utf-8")
+        # A name that is not UTF-8 becomes an escape of JSON, which gives it back.
+        write_whole(path, "".join(lines).encode("utf-8", "backslashreplace"))
     except OSError as error:
         raise ManifestError(
             f"{path}: cannot be written ({error.strerror or error}); "
@@ -114,36 +132,62 @@ def list_problems(problems: Sequence[str]) -> str:
     return "\n".join(shown)
 
 
-def _parse_row(line: str, folder: Path, alphabet: Alphabet) -> Utterance:
-    try:
-        row = json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"is not JSON: {error}") from error
-    if not isinstance(row, dict):
-        raise ValueError("must be a JSON object")
+def parse_row(line: str, folder: Path) -> Utterance:
+    """Return the utterance of a manifest's line; what its text holds is not looked at.
+
+    Args:
+        line: A JSON object.
+        folder: Where relative paths of audio start.
+
+    Raises:
+        ValueError: If it is no such object or a value is of the wrong type or out of
+            range; the message names the key.
+    """
+    row = _json_object(line)
     for key, kinds in (("audio", str), ("text", str), ("duration", (int, float))):
         if not isinstance(row.get(key), kinds) or isinstance(row.get(key), bool):
             raise ValueError(f"{key}: is missing or of the wrong type, got {row.get(key)!r}")
     if not row["audio"].strip() or "\0" in row["audio"]:
         raise ValueError(f"audio: must name a file, got {row['audio']!r}")
-    if not row["text"].strip():
-        raise ValueError("text: must not be empty")
     if not 0 < row["duration"] < 86_400:
         raise ValueError(f"duration: must be above 0 s and below a day, got {row['duration']}")
-    alphabet.encode(row["text"])
     return Utterance(
         audio=folder / row["audio"],
         text=row["text"],
         duration=float(row["duration"]),
         speaker=str(row.get("speaker", "")),
         corpus=str(row.get("corpus", "")),
-        source=str(row.get("source", "")),
-        weight=_weight(row),
+        source=_source(row),
+        weight=checked_weight(row.get("weight", 1.0)),
+        accent=str(row.get("accent", "")),
     )
 
 
-def _weight(row: dict[str, Any]) -> float:
-    weight = row.get("weight", 1.0)
+def _json_object(line: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"is not JSON: {error}") from error
+    if not isinstance(row, dict):
+        raise ValueError("must be a JSON object")
+    return row
+
+
+def _check_text(text: str, alphabet: Alphabet) -> None:
+    if not text.strip():
+        raise ValueError("text: must not be empty")
+    alphabet.encode(text)
+
+
+def _source(row: dict[str, Any]) -> str:
+    source = row.get("source", "")
+    if source not in ("", *SOURCES):
+        raise ValueError(f"source: must be {' or '.join(SOURCES)}, or left out, got {source!r}")
+    return str(source)
+
+
+def checked_weight(weight: object) -> float:
+    """Return a weight of a row; raises ValueError where it cannot be one."""
     if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 < weight <= 100:
         raise ValueError(f"weight: must be a number above 0, at most 100, got {weight!r}")
     return float(weight)
@@ -157,7 +201,7 @@ def _format_rows(rows: Iterable[Utterance], folder: Path) -> Iterator[str]:
             "text": row.text,
             "duration": round(row.duration, 3),
         }
-        for key in ("speaker", "corpus", "source"):
+        for key in ("speaker", "corpus", "source", "accent"):
             if value := getattr(row, key):
                 record[key] = value
         if row.weight != 1:

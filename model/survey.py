@@ -21,15 +21,21 @@ class CorpusSize:
         corpus: Its name, or "".
         utterances: Number of recordings.
         hours: Hours of speech.
+        weighted_hours: The same, each hour multiplied by the weight of its row.
         speakers: Number of named speakers.
+        accents: Number of named accents.
         machine: Recordings whose transcript a recogniser wrote.
+        synthetic: Recordings that a synthesiser spoke.
     """
 
     corpus: str
     utterances: int
     hours: float
+    weighted_hours: float
     speakers: int
+    accents: int
     machine: int
+    synthetic: int
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,29 @@ def _size(corpus: str, hours: float, rows: Sequence[Utterance]) -> CorpusSize:
         corpus=corpus,
         utterances=len(rows),
         hours=hours,
+        weighted_hours=sum(row.duration * row.weight for row in rows) / 3600,
         speakers=len({row.speaker for row in rows if row.speaker}),
+        accents=len({row.accent for row in rows if row.accent}),
         machine=sum(row.source == "machine" for row in rows),
+        synthetic=sum(row.source == "synthetic" for row in rows),
     )
+
+
+def size_table(corpora: Sequence[CorpusSize]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return the columns and rows of a table of sizes; columns that tell nothing are left out."""
+    columns = {
+        "corpus": [size.corpus or "unnamed" for size in corpora],
+        "recordings": [str(size.utterances) for size in corpora],
+        "hours": [f"{size.hours:.2f}" for size in corpora],
+        "weighted": [f"{size.weighted_hours:.2f}" for size in corpora],
+        "speakers": [str(size.speakers) for size in corpora],
+        "accents": [str(size.accents) for size in corpora],
+        "machine": [str(size.machine) for size in corpora],
+        "synthetic": [str(size.synthetic) for size in corpora],
+    }
+    if columns["weighted"] == columns["hours"]:
+        del columns["weighted"]
+    for name in ("accents", "machine", "synthetic"):
+        if set(columns[name]) == {"0"}:
+            del columns[name]
+    return tuple(columns), list(zip(*columns.values(), strict=True))

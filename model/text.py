@@ -15,7 +15,7 @@ _APOSTROPHES = str.maketrans(
         "'",
     )
 )
-_SPOKEN = frozenset("%&@#§‰")
+SPOKEN_SIGNS = frozenset("%&@#§‰")
 """Punctuation to Unicode, but read aloud: leaving it out would change what is said."""
 
 
@@ -51,6 +51,6 @@ def _spell(character: str) -> str:
     category = unicodedata.category(character)
     if category in ("Mn", "Cf"):
         return ""
-    if category.startswith("P") and character not in _SPOKEN and character != "'":
+    if category.startswith("P") and character not in SPOKEN_SIGNS and character != "'":
         return " "
     return character
