@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -96,7 +97,8 @@ def open_audio(path: str | Path) -> SequentialFile:
             raise AudioFileError(f"{path}: is a folder; give an audio file")
         if path.stat().st_size == 0:
             raise AudioFileError(f"{path}: the file is empty (0 bytes)")
-        return SequentialFile(str(path))
+        # As bytes, so that names that are no UTF-8 are opened too.
+        return SequentialFile(os.fsencode(path))
     except soundfile.SoundFileError as error:
         reason = getattr(error, "error_string", str(error))
         raise AudioFileError(f"{path}: not readable as {FORMATS}: {reason}") from error

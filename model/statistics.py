@@ -65,13 +65,13 @@ def load_statistics(path: str | Path) -> FeatureStatistics:
         ) from error
 
 
-def statistics_problems(statistics: FeatureStatistics, mels: int) -> list[str]:
-    """Return what makes statistics unusable for features of ``mels`` bands."""
+def statistics_problems(statistics: FeatureStatistics, size: int) -> list[str]:
+    """Return what makes statistics unusable for frames of ``size`` values."""
     mean, deviation = statistics.mean, statistics.deviation
     rules = {
-        f"the mean and the deviation must have {mels} values each": mean.shape
+        f"the mean and the deviation must have {size} values each": mean.shape
         == deviation.shape
-        == (mels,),
+        == (size,),
         "the mean must be finite": bool(np.isfinite(mean).all()),
         "the deviation must be above 0 and finite": bool(
             (deviation > 0).all() and np.isfinite(deviation).all()
