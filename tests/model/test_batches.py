@@ -8,19 +8,45 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.augmentation import AugmentationSettings
+from model.augmentation import AugmentationSettings, mask_features
 from model.batches import Corpus, frames_needed, prefetch
-from model.feature_cache import CachedFeatures
+from model.feature_cache import CachedFeatures, FeatureShard
 from model.features import FeatureStatistics
 
 BANDS = 4
+UNCHANGED = FeatureStatistics(
+    np.zeros(BANDS, np.float32), np.ones(BANDS, np.float32), prior_frames=1e12
+)
 STATISTICS = FeatureStatistics(np.zeros(BANDS, np.float32), np.ones(BANDS, np.float32), 50.0)
+
+
+def cached(frames: np.ndarray, lengths: list[int]) -> CachedFeatures:
+    return CachedFeatures((FeatureShard(frames, np.cumsum(lengths, dtype=np.int64)),), BANDS)
 
 
 def corpus(lengths: list[int], labels: list[list[int]] | None = None, stride: int = 2) -> Corpus:
     frames = np.random.default_rng(0).normal(size=(sum(lengths), BANDS)).astype(np.float16)
-    features = CachedFeatures(frames, np.cumsum(lengths, dtype=np.int64))
+    features = cached(frames, lengths)
     return Corpus(features, labels or [[1]] * len(lengths), STATISTICS, stride, 200, (20, 40), 0.01)
+
+
+def corpus_with_views(lengths: list[list[int]], share: float) -> Corpus:
+    """Return a corpus whose frames all hold the number of their view."""
+    clean, *perturbed = (
+        cached(np.full((sum(view), BANDS), number, np.float16), view)
+        for number, view in enumerate(lengths)
+    )
+    return Corpus(
+        clean,
+        [[1, 2]] * len(lengths[0]),
+        UNCHANGED,
+        stride=2,
+        batch_frames=200,
+        bucket_frames=(20, 40),
+        frame_s=0.01,
+        perturbed=perturbed,
+        perturbed_share=share,
+    )
 
 
 def seeded(seed: int = 0) -> np.random.Generator:
@@ -103,6 +129,89 @@ def test_batches_have_few_shapes() -> None:
     data = corpus([int(n) for n in np.random.default_rng(1).integers(4, 60, 300)])
     planned = data.plan(np.ones(300, int), seeded(), tempo=0.3)
     assert len({(len(batch.rows), batch.shape) for batch in planned}) <= 3
+
+
+def test_rows_are_read_from_the_views_that_were_drawn() -> None:
+    data = corpus_with_views([[10] * 300, [9] * 300, [12] * 300], share=0.5)
+    planned = data.plan(np.ones(300, int), seeded())
+    views = np.concatenate([batch.views for batch in planned])
+    assert 0.4 < np.mean(views == 0) < 0.6
+    assert 0.15 < np.mean(views == 1) < 0.35
+    for batch in planned:
+        np.testing.assert_array_equal(batch.frames, np.array([10, 9, 12])[batch.views])
+        features = data.assemble(batch, None, 0, seeded()).features
+        np.testing.assert_allclose(features[:, 0, 0], batch.views, atol=1e-6)
+
+
+def test_without_a_share_every_row_is_clean_and_with_all_of_it_none_is() -> None:
+    for share, views in ((0.0, {0}), (1.0, {1, 2})):
+        data = corpus_with_views([[10] * 40] * 3, share)
+        planned = data.plan(np.ones(40, int), seeded())
+        assert {int(view) for batch in planned for view in batch.views} == views
+
+
+def test_a_view_too_short_for_its_transcript_gives_way_to_the_clean_one() -> None:
+    data = corpus_with_views([[10, 10, 3], [3, 10, 10]], share=1.0)
+    np.testing.assert_array_equal(data.usable, [0, 1])
+    [batch] = data.plan(np.ones(3, int), seeded())
+    assert dict(zip(batch.rows.tolist(), batch.views.tolist(), strict=True)) == {0: 0, 1: 1}
+
+
+def test_a_seed_decides_the_views() -> None:
+    data = corpus_with_views([[10] * 40] * 3, share=0.5)
+    one, same, other = (
+        np.concatenate([b.views for b in data.plan(np.ones(40, int), seeded(seed))])
+        for seed in (5, 5, 6)
+    )
+    np.testing.assert_array_equal(one, same)
+    assert not np.array_equal(one, other)
+
+
+def test_the_longest_view_has_a_bucket() -> None:
+    data = corpus_with_views([[50], [60]], share=1.0)
+    [batch] = data.plan(np.ones(1, int), seeded())
+    assert batch.shape[0] == 60
+
+
+@pytest.mark.parametrize("multiple", [1, 2, 3, 16])
+def test_batches_can_be_shared_by_several_devices(multiple: int) -> None:
+    data = corpus([int(n) for n in np.random.default_rng(1).integers(4, 60, 100)])
+    for batch in data.plan(np.ones(100, int), seeded(), multiple=multiple):
+        size = len(batch.rows)
+        assert size % multiple == 0
+        assert size == multiple or size * batch.shape[0] <= 200
+
+
+def test_parts_of_a_batch_are_those_of_the_whole() -> None:
+    data = corpus([18, 19, 20, 20, 15], [[1], [1, 2], [3], [2, 1, 2], [1]])
+    augmentation = AugmentationSettings(band_masks=2, band_mask_size=2, time_masks_per_s=20)
+    planned = max(data.plan(np.ones(5, int), seeded(), tempo=0.1), key=lambda b: len(b.rows))
+    whole, *parts = (
+        data.assemble(planned, augmentation, 1.0, seeded(4), part)
+        for part in (slice(None), slice(0, 3), slice(3, None))
+    )
+    for name in ("features", "lengths", "labels", "label_lengths", "shares"):
+        joined = np.concatenate([getattr(part, name) for part in parts])
+        np.testing.assert_array_equal(joined, getattr(whole, name))
+    assert (whole.shares @ whole.label_lengths) == pytest.approx(1)
+
+
+def test_masks_grow_over_the_training() -> None:
+    settings = AugmentationSettings(masks_from=0.2, masks_full=0.6)
+    strengths = [settings.mask_strength(share) for share in (0, 0.19, 0.2, 0.4, 0.6, 1)]
+    np.testing.assert_allclose(strengths, [0, 0, 0, 0.5, 1, 1], atol=1e-9)
+    at_once = AugmentationSettings(masks_from=0.3, masks_full=0)
+    assert [at_once.mask_strength(share) for share in (0.29, 0.3)] == [0, 1]
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.5, 1.0])
+def test_no_mask_is_larger_than_its_strength_allows(strength: float) -> None:
+    settings = AugmentationSettings(band_masks=1, band_mask_size=20)
+    sizes = [
+        int((mask_features(np.ones((3, 40)), settings, 0.01, seeded(i), strength) == 0)[0].sum())
+        for i in range(200)
+    ]
+    assert max(sizes) == round(20 * strength)
 
 
 @pytest.mark.parametrize(
