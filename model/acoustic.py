@@ -17,7 +17,7 @@ PADDED_FRAMES = 256
 """Where each input shape is compiled anew, lengths are padded to a multiple of this."""
 
 Predict = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""From normalised features (batch, frames, mels) and lengths (batch,) to logits
+"""From normalised features (batch, frames, size) and lengths (batch,) to logits
 (batch, output frames, symbols)."""
 
 
@@ -56,7 +56,7 @@ class AcousticModel:
         """Return the log-probabilities of an utterance.
 
         Args:
-            features: float32 (frames, mels), as the extractor gives them.
+            features: float32 (frames, size), as the extractor gives them.
             final: Whether to read with more care: once from each of the first
                 ``network.stride`` frames, as they all are as good a start, with the
                 mean of the log-probabilities.  It costs about two to three times as much.
@@ -95,7 +95,7 @@ class AcousticSession:
         self._pieces: list[np.ndarray] = []
 
     def push(self, features: np.ndarray) -> None:
-        """Add float32 (frames, mels) that follow on what came before."""
+        """Add float32 (frames, size) that follow on what came before."""
         if len(features):
             self._pieces.append(features)
 

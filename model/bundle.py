@@ -25,6 +25,8 @@ from model.errors import BundleError
 from model.features import FeatureSettings, FeatureStatistics
 from model.recipe import NetworkSettings, settings_from
 from model.statistics import statistics_problems
+from model.weights import weight_problems, weight_shapes
+from model.wording import counted
 
 FORMAT = 1
 """Raised whenever the content of a bundle changes its meaning."""
@@ -32,6 +34,13 @@ FORMAT = 1
 SETTINGS_FILE = "bundle.json"
 WEIGHTS_FILE = "weights.npz"
 CARD_FILE = "MODEL_CARD.md"
+
+CELL_NAMES = {"gru": "GRU", "lstm": "LSTM", "rnn": "plain recurrent network"}
+FEATURE_NAMES = {
+    "log_mel": "log-mel features",
+    "spectrogram": "the log-power spectrum",
+    "mfcc": "mel-frequency cepstral coefficients",
+}
 
 FETCH_AGAIN = "copy or download the bundle again"
 
@@ -48,6 +57,8 @@ class Provenance:
         speech_hours: Hours of speech trained on, every pass counted.
         versions: Version of each library that decides the result.
         evaluation: Error figures of the training itself, by name.
+        weights: What the weights are where they are not those of the last step, as
+            ``exponential moving average``.
         report: Markdown of an evaluation on whole recordings, or "".
         notes: Markdown on the data: licences and attribution, or "".
     """
@@ -59,6 +70,7 @@ class Provenance:
     speech_hours: float = 0.0
     versions: Mapping[str, str] = field(default_factory=dict)
     evaluation: Mapping[str, float] = field(default_factory=dict)
+    weights: str = ""
     report: str = ""
     notes: str = ""
 
@@ -89,33 +101,14 @@ class ModelBundle:
     provenance: Provenance = field(default_factory=Provenance)
 
     def __post_init__(self) -> None:
-        problems = [*_misfits(self), *_weight_problems(self.weights, weight_shapes(self.network))]
+        problems = [*_misfits(self), *weight_problems(self.weights, weight_shapes(self.network))]
         if problems:
             raise BundleError(f"model {self.name!r}: " + "; ".join(problems))
 
     def assign_weights(self, network: Any) -> None:
         """Give the weights to a Keras model that ``build_network(self.network)`` returned."""
-        for variable in network.trainable_variables:
+        for variable in network.weights:
             variable.assign(self.weights[variable.path])
-
-
-def weight_shapes(network: NetworkSettings) -> dict[str, tuple[int, ...]]:
-    """Return the shape of each weight of a network, by its name."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    size = network.features
-    for index, kernel in enumerate(network.kernels):
-        shapes |= _dense_shapes(f"convolution_{index}", (kernel, size, network.filters))
-        shapes |= _norm_shapes(f"convolution_{index}_norm", network.filters)
-        size = network.filters
-    gates = 3 * network.units
-    for index in range(network.layers):
-        for direction in ("forward", "backward"):
-            shapes[f"gru_{index}/{direction}_kernel"] = (size, gates)
-            shapes[f"gru_{index}/{direction}_recurrent_kernel"] = (network.units, gates)
-            shapes[f"gru_{index}/{direction}_bias"] = (2, gates)
-        size = 2 * network.units
-        shapes |= _norm_shapes(f"gru_{index}_norm", size)
-    return shapes | _dense_shapes("time_distributed_dense", (size, network.symbols))
 
 
 def load_bundle(path: str | Path) -> ModelBundle:
@@ -205,7 +198,6 @@ def save_report(bundle: ModelBundle, path: str | Path, report: str) -> None:
 def describe(bundle: ModelBundle) -> str:
     """Return the model card: what the model is, what it learned from, how well it does."""
     provenance = bundle.provenance
-    size = sum(array.size for array in bundle.weights.values())
     hours = [f"| {name or 'unnamed'} | {value:.1f} |" for name, value in provenance.hours.items()]
     figures = [f"{name} {value:.4f}" for name, value in provenance.evaluation.items()]
     versions = [f"{name} {version}" for name, version in provenance.versions.items()]
@@ -213,16 +205,16 @@ def describe(bundle: ModelBundle) -> str:
         [
             f"# {bundle.name}",
             "",
-            f"A bidirectional GRU with CTC outputs: {size / 1e6:.2f} million weights, "
-            f"{bundle.network.layers} layers of {bundle.network.units} units, "
-            f"{bundle.alphabet.size} symbols. It reads log-mel features of speech at "
+            f"{_network_text(bundle)} It reads {FEATURE_NAMES[bundle.features.kind]} of speech at "
             f"{bundle.features.sample_rate} Hz and gives one prediction every "
             f"{1000 * bundle.network.stride * bundle.features.frame_s:.0f} ms.",
             "",
             "## Training",
             "",
+            *_start_text(provenance),
             f"{provenance.steps} steps, {provenance.minutes:.0f} minutes, "
-            f"{provenance.speech_hours:.0f} hours of speech with every pass counted, from:",
+            f"{provenance.speech_hours:.0f} hours of speech with every pass counted"
+            f"{f'; the weights are an {provenance.weights}' if provenance.weights else ''}, from:",
             "",
             "| Corpus | Hours |",
             "| --- | ---: |",
@@ -233,9 +225,9 @@ def describe(bundle: ModelBundle) -> str:
             "",
             "## Error rates",
             "",
-            *([provenance.report.strip(), ""] if provenance.report else []),
-            f"At the end of the training: {', '.join(figures) or 'not recorded'}.",
+            f"As judged in the training: {', '.join(figures) or 'not recorded'}.",
             "",
+            *([provenance.report.strip(), ""] if provenance.report else []),
             "## Limits",
             "",
             "It knows what its corpora hold and no more: their language, accents, microphones "
@@ -246,40 +238,42 @@ def describe(bundle: ModelBundle) -> str:
     )
 
 
-def _dense_shapes(layer: str, kernel: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
-    return {f"{layer}/kernel": kernel, f"{layer}/bias": kernel[-1:]}
+def _start_text(provenance: Provenance) -> list[str]:
+    """Return lines on the model that a training started from; none where it had none."""
+    name = provenance.recipe.get("init", {}).get("name")
+    return [f"Fine-tuned from the model {name}, then:", ""] if name else []
 
 
-def _norm_shapes(layer: str, size: int) -> dict[str, tuple[int, ...]]:
-    return {f"{layer}/gamma": (size,), f"{layer}/beta": (size,)}
+def _network_text(bundle: ModelBundle) -> str:
+    """Return a sentence that tells the kind and size of a network."""
+    network = bundle.network
+    way = "bidirectional" if network.bidirectional else "unidirectional"
+    size = sum(array.size for array in bundle.weights.values())
+    parts = [f"{size / 1e6:.2f} million weights"]
+    if network.kernels:
+        count = counted(len(network.kernels), "convolution")
+        dilated = f", dilated by {max(network.dilations)}" if network.dilations else ""
+        parts.append(f"{count} of {network.filters} channels{dilated}")
+    parts.append(f"{counted(network.layers, 'layer')} of {network.units} units")
+    if network.normalisation != "none":
+        parts.append(f"{network.normalisation} normalisation")
+    if not network.dense:
+        parts.append("no dense layer")
+    parts.append(f"{bundle.alphabet.size} symbols")
+    return f"A {way} {CELL_NAMES[network.cell]} with CTC outputs: {', '.join(parts)}."
 
 
 def _misfits(bundle: ModelBundle) -> list[str]:
     """Return what does not fit between the alphabet, the features and the network."""
-    mels = bundle.features.mels
+    size = bundle.features.size
     rules = {
         f"the alphabet has {bundle.alphabet.size} symbols, but the network "
         f"{bundle.network.symbols} outputs": bundle.alphabet.size == bundle.network.symbols,
-        f"features have {mels} mels, but the network takes {bundle.network.features}": mels
+        f"features have {size} values, but the network takes {bundle.network.features}": size
         == bundle.network.features,
     }
     problems = [problem for problem, holds in rules.items() if not holds]
-    return problems + statistics_problems(bundle.statistics, mels)
-
-
-def _weight_problems(
-    weights: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]]
-) -> list[str]:
-    problems = [f"weight {name} is missing" for name in shapes if name not in weights]
-    problems += [f"weight {name} is unknown" for name in weights if name not in shapes]
-    for name, shape in shapes.items():
-        if name not in weights:
-            continue
-        if weights[name].shape != shape:
-            problems.append(f"weight {name} must have shape {shape}, got {weights[name].shape}")
-        elif not np.isfinite(weights[name]).all():
-            problems.append(f"weight {name} holds NaN or infinity")
-    return problems
+    return problems + statistics_problems(bundle.statistics, size)
 
 
 def _pack_weights(bundle: ModelBundle) -> bytes:

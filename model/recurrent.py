@@ -1,81 +1,150 @@
-"""A bidirectional GRU over sequences of true lengths, fast on every Keras backend.
+"""Recurrent layers over sequences of true lengths, fast on every Keras backend.
 
 Keras's own recurrent layers project the inputs step by step and let the
-framework differentiate the loop.  Here all steps are projected in one product,
-and the weight gradients are one product after the loop as well, which makes
-training on a CPU about twice as fast.
+framework differentiate the loop.  Here all steps are projected in one product.
+For the gated recurrent units the weight gradients are one product after the
+loop as well, which makes training on a CPU about twice as fast.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
+from model.recipe import Cell
+from model.weights import BIAS_ROWS, GATES
+
+
+def frame_mask(lengths: Any, frames: Any) -> Any:
+    """Return which of ``frames`` frames lie within each length, bool (batch, frames)."""
+    return ops.arange(frames)[None, :] < ops.cast(lengths, "int32")[:, None]
+
 
 @keras.saving.register_keras_serializable("captioner")
-class BidirectionalGRU(keras.layers.Layer):  # type: ignore[misc]
-    """Gated recurrent units that read each sequence forwards and backwards.
+class Recurrent(keras.layers.Layer):  # type: ignore[misc]
+    """Recurrent units that read each sequence forwards, or forwards and backwards.
 
-    The cell is that of Cho et al. (2014) with the reset gate applied after the
-    recurrent product (``reset_after`` in Keras, ``linear_before_reset`` in ONNX),
-    gates in the order update, reset, candidate.
+    The cells, each with its gates in the order in which the weights hold them:
+
+    - ``gru``: that of Cho et al. (2014) with the reset gate applied after the
+      recurrent product (``reset_after`` in Keras, ``linear_before_reset`` in ONNX);
+      update, reset, candidate.
+    - ``lstm``: that of Hochreiter and Schmidhuber (1997) with the forget gate of
+      Gers et al. (2000), whose bias starts at 1; input, forget, candidate, output.
+    - ``rnn``: the hyperbolic tangent of inputs and outputs of the step before
+      (Elman, 1990).
 
     Args:
-        units: Size of the state of each direction.
+        units: Size of the output of each direction.
+        cell: Kind of the units.
+        bidirectional: Whether to read backwards as well.
 
     Call with ``(inputs, lengths)``: float (batch, time, features) and int (batch,).
     Steps at or after a sequence's length leave the state as it is, so padding
-    changes nothing.  Returns (batch, time, 2 * units), forward before backward.
+    changes nothing.  Returns (batch, time, units of all directions), forward
+    before backward.
     """
 
-    def __init__(self, units: int, **kwargs: Any) -> None:
+    def __init__(
+        self, units: int, cell: Cell = "gru", bidirectional: bool = True, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.units = units
+        self.cell = cell
+        self.bidirectional = bidirectional
+
+    @property
+    def directions(self) -> tuple[str, ...]:
+        """Names of the directions; those of their weights begin with them."""
+        return ("forward", "backward") if self.bidirectional else ("forward",)
 
     def build(self, inputs_shape: Any, lengths_shape: Any) -> None:
         features, units = inputs_shape[-1], self.units
-        for direction in ("forward", "backward"):
+        for direction in self.directions:
             for name, rows, initializer in (
                 ("kernel", features, "glorot_uniform"),
                 ("recurrent_kernel", units, "orthogonal"),
-                ("bias", 2, "zeros"),
+                ("bias", BIAS_ROWS[self.cell], _forget_nothing if self.cell == "lstm" else "zeros"),
             ):
                 weight = self.add_weight(
-                    shape=(rows, 3 * units), initializer=initializer, name=f"{direction}_{name}"
+                    shape=(rows, GATES[self.cell] * units),
+                    initializer=initializer,
+                    name=f"{direction}_{name}",
                 )
                 setattr(self, f"{direction}_{name}", weight)
 
     def call(self, inputs: Any, lengths: Any) -> Any:
-        steps = ops.shape(inputs)[1]
+        mask = ops.transpose(frame_mask(lengths, ops.shape(inputs)[1]))
+        mask = ops.cast(ops.expand_dims(mask, -1), inputs.dtype)
         inputs = ops.transpose(inputs, (1, 0, 2))
-        present = ops.expand_dims(ops.arange(steps)[:, None] < ops.cast(lengths, "int32"), -1)
-        mask = ops.cast(present, inputs.dtype)
-        outputs = []
-        for direction in ("forward", "backward"):
-            bias = getattr(self, f"{direction}_bias")
-            projected = ops.matmul(inputs, getattr(self, f"{direction}_kernel")) + bias[0]
-            state = _recur(
-                projected,
-                # Slices are tensors; TensorFlow wants no variables in a custom gradient.
-                getattr(self, f"{direction}_recurrent_kernel")[:],
-                bias[1],
-                mask,
-                reverse=direction == "backward",
-            )
-            outputs.append(state)
+        outputs = [self._read(inputs, mask, direction) for direction in self.directions]
         return ops.transpose(ops.concatenate(outputs, axis=-1), (1, 0, 2))
 
     def compute_output_shape(self, inputs_shape: Any, lengths_shape: Any) -> Any:
-        return (*inputs_shape[:-1], 2 * self.units)
+        return (*inputs_shape[:-1], len(self.directions) * self.units)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "units": self.units}
+        config = {"units": self.units, "cell": self.cell, "bidirectional": self.bidirectional}
+        return {**super().get_config(), **config}
+
+    def _read(self, inputs: Any, mask: Any, direction: str) -> Any:
+        """Return the outputs of one direction, (time, batch, units)."""
+        bias = getattr(self, f"{direction}_bias")
+        projected = ops.matmul(inputs, getattr(self, f"{direction}_kernel")) + bias[0]
+        # Slices are tensors; TensorFlow wants no variables in a custom gradient.
+        kernel = getattr(self, f"{direction}_recurrent_kernel")[:]
+        reverse = direction == "backward"
+        if self.cell == "gru":
+            return _recur(projected, kernel, bias[1], mask, reverse)
+        states = _loop(_CELLS[self.cell], projected, kernel, mask, reverse)
+        return states[..., : self.units]
+
+
+def _forget_nothing(shape: tuple[int, ...], dtype: Any = None) -> Any:
+    """Return the bias of an LSTM before training: 1 for the forget gate, 0 for the others."""
+    units = shape[-1] // GATES["lstm"]
+    return ops.broadcast_to(ops.cast(ops.arange(shape[-1]) // units == 1, dtype), shape)
+
+
+def _lstm(state: Any, inputs: Any, kernel: Any) -> Any:
+    """Return the next output and memory, one beside the other as in ``state``."""
+    units = kernel.shape[0]
+    output, memory = state[:, :units], state[:, units:]
+    gates = inputs + ops.matmul(output, kernel)
+    entering, kept, candidate, leaving = (
+        gates[:, start : start + units] for start in range(0, 4 * units, units)
+    )
+    memory = ops.sigmoid(kept) * memory + ops.sigmoid(entering) * ops.tanh(candidate)
+    return ops.concatenate([ops.sigmoid(leaving) * ops.tanh(memory), memory], axis=-1)
+
+
+def _elman(state: Any, inputs: Any, kernel: Any) -> Any:
+    return ops.tanh(inputs + ops.matmul(state, kernel))
+
+
+_CELLS: dict[str, Callable[[Any, Any, Any], Any]] = {"lstm": _lstm, "rnn": _elman}
+"""The next state, from a state, projected inputs and the recurrent kernel."""
+
+
+def _loop(
+    cell: Callable[[Any, Any, Any], Any], projected: Any, kernel: Any, mask: Any, reverse: bool
+) -> Any:
+    """Return the state after each step, (time, batch, size of the state)."""
+
+    def step(state: Any, now: Any) -> Any:
+        inputs, present = now
+        new = state + present * (cell(state, inputs, kernel) - state)
+        return new, new
+
+    size = kernel.shape[0] * (2 if cell is _lstm else 1)
+    return _scan(step, ops.zeros_like(projected[0, :, :size]), (projected, mask), reverse)
 
 
 def _recur(projected: Any, kernel: Any, bias: Any, mask: Any, reverse: bool) -> Any:
-    """Run the recurrence; (time, batch, 3 * units) -> states (time, batch, units)."""
+    """Run a GRU; (time, batch, 3 * units) -> states (time, batch, units)."""
 
     @ops.custom_gradient  # type: ignore[untyped-decorator]
     def run(projected: Any, kernel: Any, bias: Any, mask: Any) -> Any:

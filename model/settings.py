@@ -113,22 +113,37 @@ def above(limit: float, *names: str) -> Rule:
     return Rule(f"must be above {limit}", names, lambda value: bool(value > limit))
 
 
-def load_settings(cls: type[T], path: Path | None, overrides: Sequence[str] = ()) -> T:
-    """Read settings from a YAML file; what it leaves out keeps its default.
+def one_of(choices: Sequence[object], *names: str) -> Rule:
+    """Return the rule that fields have one of several values.
+
+    A field whose type is a ``Literal`` keeps it when read from YAML; this holds for
+    values from elsewhere too.
+    """
+    *others, last = map(str, choices)
+    return Rule(f"must be {', '.join(others)} or {last}", names, choices.__contains__)
+
+
+def load_settings(
+    cls: type[T], path: Path | Sequence[Path] | None, overrides: Sequence[str] = ()
+) -> T:
+    """Read settings from YAML files; what they leave out keeps its default.
 
     Args:
         cls: A settings class, see the top of this module.
-        path: The file; None for the defaults.
+        path: The file, or several, of which a later one wins over those before it,
+            key by key; None for the defaults.
         overrides: ``section.key=value`` each, the value in YAML; they win over the
-            file, and the last one for a key wins.
+            files, and the last one for a key wins.
 
     Raises:
-        SettingsError: If the file cannot be read, is not YAML, or has unknown,
+        SettingsError: If a file cannot be read, is not YAML, or has unknown,
             duplicate, wrong-typed or out-of-range keys; every problem is a line of
             the message, with its place, key, rule and value.
     """
     reader = _Reader(cls)
-    root = reader.read(path) if path is not None else None
+    root: yaml.Node | None = None
+    for file in [path] if isinstance(path, Path) else path or ():
+        root = _joined(root, reader.read(file))
     for override in overrides:
         root = reader.override(root, override)
     settings = cls() if root is None else reader.section(cls, _Entry("", root.start_mark, root))
@@ -164,7 +179,7 @@ def _types(cls: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True, order=True)
 class _Problem:
-    """Something wrong; sorts by source, the file before the overrides, and line."""
+    """Something wrong; sorts by source, files before the overrides, and line."""
 
     source: int
     line: int
@@ -191,32 +206,31 @@ class _Entry:
 class _Reader:
     """Turns YAML nodes into settings and collects every problem.
 
-    The nodes of overrides are laid into the file's; the mark of each names the
-    source that it came from.
+    The nodes of later files and of overrides are laid into the first file's; the mark
+    of each names the source that it came from.
     """
 
     def __init__(self, cls: type) -> None:
         self.problems: list[_Problem] = []
         self._cls = cls
-        self._file = ""
+        self._files: list[str] = []
         self._sources: list[str] = []
 
     def read(self, path: Path) -> yaml.Node | None:
         """Return the root of a file; None where it is empty or cannot be read."""
-        self._file = str(path)
-        self._sources.append(self._file)
+        file = str(path)
+        self._files.append(file)
+        self._sources.append(file)
         try:
             text = path.read_bytes().decode("utf-8-sig")
         except OSError as error:
             reason = error.strerror or str(error)
-            self._add(
-                _mark(self._file, -1), f"cannot be read ({reason}); give the path of a YAML file"
-            )
+            self._add(_mark(file, -1), f"cannot be read ({reason}); give the path of a YAML file")
         except UnicodeDecodeError as error:
             line = error.object.count(b"\n", 0, error.start)
-            self._add(_mark(self._file, line), "is not UTF-8 text; save it as UTF-8")
+            self._add(_mark(file, line), "is not UTF-8 text; save it as UTF-8")
         else:
-            return self._compose(text, self._file)
+            return self._compose(text, file)
         return None
 
     def override(self, root: yaml.Node | None, override: str) -> yaml.Node | None:
@@ -367,7 +381,11 @@ class _Reader:
     ) -> None:
         """Note a broken rule where its key stands, or else a key that it compares with."""
         if broken.name in entries:
-            self._add_value(entries[broken.name], broken.text)
+            entry = entries[broken.name]
+            # A rule about a field of a section tells that field's value, not the section's.
+            of_section = entry.node.tag == MAPPING and not isinstance(broken.value, Mapping)
+            got = str(broken.value) if of_section else _shown(entry.node)
+            self._add(entry.mark, f"{broken.text}, got {got}", entry.key)
             return
         related = (entry for name, entry in entries.items() if broken.mentions(name))
         text = f"{broken.text}, got {broken.value} by default"
@@ -387,9 +405,31 @@ class _Reader:
         )
 
     def _place(self, mark: yaml.Mark) -> str:
-        """Return where a mark is: a line of the file, or the override it came with."""
-        in_file = mark.name == self._file and mark.line >= 0
+        """Return where a mark is: a line of a file, or the override it came with."""
+        in_file = mark.name in self._files and mark.line >= 0
         return f"{mark.name}:{mark.line + 1}" if in_file else str(mark.name)
+
+
+def _joined(before: yaml.Node | None, after: yaml.Node | None) -> yaml.Node | None:
+    """Return ``before`` with the values of ``after`` in place of its own.
+
+    A key that either holds twice stays there twice, to be reported.
+    """
+    if after is None or (after.tag == NULL and isinstance(before, yaml.MappingNode)):
+        return before
+    if not isinstance(before, yaml.MappingNode) or not isinstance(after, yaml.MappingNode):
+        return after
+    places: dict[str, int] = {}
+    for place, (key, _) in enumerate(before.value):
+        places.setdefault(_name(key), place)
+    pairs = list(before.value)
+    for key, node in after.value:
+        place = places.pop(_name(key), -1)
+        if place < 0:
+            pairs.append((key, node))
+        else:
+            pairs[place] = (key, _joined(pairs[place][1], node))
+    return yaml.MappingNode(before.tag, pairs, before.start_mark, before.end_mark)
 
 
 def _mark(source: str, line: int = 0, buffer: str = "", pointer: int = 0) -> yaml.Mark:

@@ -8,9 +8,10 @@ from scipy.special import log_softmax, logsumexp
 
 from model.acoustic import AcousticModel
 from model.alphabet import ENGLISH
-from model.bundle import ModelBundle, weight_shapes
+from model.bundle import ModelBundle
 from model.features import FeatureSettings, FeatureStatistics
 from model.recipe import NetworkSettings
+from model.weights import weight_shapes
 
 NETWORK = NetworkSettings(filters=8, layers=1, units=8)
 MELS = NETWORK.features

@@ -22,11 +22,11 @@ from model.bundle import (
     load_bundle,
     save_bundle,
     save_report,
-    weight_shapes,
 )
 from model.errors import BundleError
 from model.features import FeatureSettings, FeatureStatistics
 from model.recipe import NetworkSettings
+from model.weights import weight_shapes
 
 NETWORK = NetworkSettings(kernels=(3,), strides=(2,), filters=4, layers=1, units=3)
 
@@ -219,7 +219,7 @@ def forge_weights(folder: Path, weights: dict[str, np.ndarray]) -> None:
     [
         ({"alphabet": ["", "a"]}, "the alphabet has 2 symbols, but the network 29 outputs"),
         ({"alphabet": ["a", "b"]}, "does not describe a model.*blank"),
-        ({"features": {"mels": 40}}, "features have 40 mels"),
+        ({"features": {"mels": 40}}, "features have 40 values"),
         ({"features": {"mel": 40}}, "does not describe a model.*mel"),
         ({"network": {"units": 0}}, "does not describe a model.*units"),
         ({"statistics": {}}, "does not describe a model.*mean"),

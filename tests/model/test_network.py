@@ -1,9 +1,5 @@
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -11,20 +7,23 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from model.bundle import weight_shapes
-from model.network import build_network, ctc_loss
-from model.recipe import NetworkSettings
-from model.recurrent import BidirectionalGRU
+from model.network import build_network
+from model.recipe import Cell, NetworkSettings
+from model.recurrent import Recurrent
 from model.settings import RangeError
+from model.weights import weight_shapes
 
+STRAIGHT = {"units": 29, "bidirectional": False, "dense": False}
 SMALL = NetworkSettings(features=6, symbols=5, filters=8, layers=2, units=7, dropout=0.1)
 LENGTHS = np.array([40, 23, 9], np.int32)
 
 
 def randomise(model: keras.layers.Layer, seed: int = 0) -> None:
     random = np.random.default_rng(seed)
-    for variable in model.trainable_variables:
-        variable.assign(random.normal(0, 0.4, variable.shape) + ("gamma" in variable.path))
+    for variable in model.weights:
+        values = random.normal(0, 0.4, variable.shape)
+        is_scale = any(name in variable.path for name in ("gamma", "variance"))
+        variable.assign(np.abs(1 + values) if is_scale else values)
 
 
 def inputs(features: int = 6, lengths: np.ndarray = LENGTHS) -> np.ndarray:
@@ -48,7 +47,7 @@ def logits(network: keras.Model, features: np.ndarray, lengths: np.ndarray) -> n
 
 
 def test_weights_have_the_names_and_shapes_that_bundles_keep(network: keras.Model) -> None:
-    built = {variable.path: tuple(variable.shape) for variable in network.trainable_variables}
+    built = {variable.path: tuple(variable.shape) for variable in network.weights}
     assert built == weight_shapes(SMALL)
 
 
@@ -66,8 +65,16 @@ def test_padding_and_company_change_nothing(network: keras.Model) -> None:
         np.testing.assert_allclose(together[row, :kept], alone[0], atol=2e-5)
 
 
-def test_what_lies_beyond_a_length_changes_nothing_in_the_recurrent_layer() -> None:
-    layer = BidirectionalGRU(4)
+CELLS = pytest.mark.parametrize(
+    ("cell", "bidirectional"), [("gru", True), ("gru", False), ("lstm", True), ("rnn", False)]
+)
+
+
+@CELLS
+def test_what_lies_beyond_a_length_changes_nothing_in_a_recurrent_layer(
+    cell: Cell, bidirectional: bool
+) -> None:
+    layer = Recurrent(4, cell, bidirectional)
     clean = inputs()
     dirty = clean.copy()
     for row, length in zip(dirty, LENGTHS, strict=True):
@@ -78,13 +85,17 @@ def test_what_lies_beyond_a_length_changes_nothing_in_the_recurrent_layer() -> N
 
 
 class Reference:
-    """Keras's own bidirectional GRU with the weights of a ``BidirectionalGRU``."""
+    """Keras's own recurrent layer with the weights of a ``Recurrent``."""
 
-    def __init__(self, layer: BidirectionalGRU, features: int) -> None:
-        cell = keras.layers.GRU(layer.units, return_sequences=True)
-        self.layer = keras.layers.Bidirectional(cell)
+    def __init__(self, layer: Recurrent, features: int) -> None:
+        kinds = {"gru": keras.layers.GRU, "lstm": keras.layers.LSTM, "rnn": keras.layers.SimpleRNN}
+        self.layer = kinds[layer.cell](layer.units, return_sequences=True)
+        if layer.bidirectional:
+            self.layer = keras.layers.Bidirectional(self.layer)
         self.layer.build((None, None, features))
-        self.layer.set_weights([np.asarray(weight) for weight in layer.trainable_variables])
+        values = [np.asarray(weight) for weight in layer.trainable_variables]
+        shapes = [weight.shape for weight in self.layer.trainable_variables]
+        self.layer.set_weights([v.reshape(s) for v, s in zip(values, shapes, strict=True)])
 
     def __call__(self, values: Any, lengths: np.ndarray) -> Any:
         mask = tf.sequence_mask(lengths, values.shape[1])
@@ -96,13 +107,15 @@ def within(values: Any, lengths: np.ndarray) -> Any:
     return values * tf.cast(tf.sequence_mask(lengths, values.shape[1]), values.dtype)[:, :, None]
 
 
-def test_outputs_and_gradients_are_those_of_keras() -> None:
-    layer = BidirectionalGRU(5)
+@CELLS
+def test_outputs_and_gradients_are_those_of_keras(cell: Cell, bidirectional: bool) -> None:
+    layer = Recurrent(5, cell, bidirectional)
     values = tf.constant(inputs())
     layer(values, LENGTHS)
     randomise(layer)
     reference = Reference(layer, 6)
-    weights = np.random.default_rng(2).normal(size=(3, 40, 10)).astype(np.float32)
+    size = 10 if bidirectional else 5
+    weights = np.random.default_rng(2).normal(size=(3, 40, size)).astype(np.float32)
     results = []
     for call, variables in (
         (layer, layer.trainable_variables),
@@ -115,7 +128,44 @@ def test_outputs_and_gradients_are_those_of_keras() -> None:
         watched = [values, *(variable.value for variable in variables)]
         results.append([outputs, *tape.gradient(total, watched)])
     for ours, theirs in zip(*results, strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(np.reshape(ours, np.shape(theirs)), theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_an_lstm_starts_by_forgetting_nothing() -> None:
+    layer = Recurrent(2, "lstm", bidirectional=False)
+    layer(inputs(), LENGTHS)
+    assert np.asarray(layer.forward_bias).tolist() == [[0, 0, 1, 1, 0, 0, 0, 0]]
+
+
+def test_a_layer_that_reads_forwards_does_not_hear_what_follows() -> None:
+    layer = Recurrent(4, "gru", bidirectional=False)
+    changed = inputs()
+    changed[:, 5:] += 1
+    one, other = np.asarray(layer(inputs(), LENGTHS)), np.asarray(layer(changed, LENGTHS))
+    np.testing.assert_array_equal(one[:, :5], other[:, :5])
+    assert not np.allclose(one[:, 5:], other[:, 5:])
+
+
+def test_intermediate_outputs_share_the_dense_layer() -> None:
+    settings = NetworkSettings(
+        features=6, symbols=5, filters=8, layers=3, units=7, intermediate=(1, 2)
+    )
+    plain, training = build_network(settings), build_network(settings, heads=True)
+    assert [tuple(v.shape) for v in plain.weights] == [tuple(v.shape) for v in training.weights]
+    assert {v.path for v in plain.weights} == {v.path for v in training.weights}
+    randomise(plain)
+    training.set_weights(plain.get_weights())
+    outputs = training([inputs(), LENGTHS], training=False)
+    np.testing.assert_allclose(outputs[0], logits(plain, inputs(), LENGTHS), atol=1e-6)
+    dense = plain.get_layer("time_distributed_dense")
+    for place, found in enumerate(outputs[1:]):
+        hidden = keras.Model(plain.inputs, plain.get_layer(f"gru_{place}_norm").output)
+        np.testing.assert_allclose(found, dense(hidden([inputs(), LENGTHS])), atol=1e-5)
+
+
+def test_a_network_without_intermediate_layers_gives_its_logits_alone() -> None:
+    outputs = build_network(SMALL, heads=True)([inputs(), LENGTHS])
+    assert tuple(outputs.shape) == (3, 10, SMALL.symbols)
 
 
 def test_live_calls_of_any_length_use_one_graph(network: keras.Model) -> None:
@@ -132,68 +182,24 @@ def test_live_calls_of_any_length_use_one_graph(network: keras.Model) -> None:
     assert function.experimental_get_tracing_count() == 1
 
 
-PROGRAM = """
-import sys
-import jax, numpy as np
-from keras import ops
-from model.network import build_network, ctc_loss
-from model.recipe import NetworkSettings
-
-given = dict(np.load(sys.argv[1]))
-network = build_network(NetworkSettings(features=6, symbols=5, filters=8, layers=2, units=7))
-weights = [given[variable.path] for variable in network.trainable_variables]
-still = [variable.value for variable in network.non_trainable_variables]
-
-def loss(weights):
-    out, _ = network.stateless_call(weights, still, [given["x"], given["lengths"]])
-    return ops.sum(ctc_loss(given["labels"], given["counts"], out, given["frames"])), out
-
-(_, out), gradients = jax.value_and_grad(loss, has_aux=True)(weights)
-paths = [variable.path for variable in network.trainable_variables]
-np.savez(sys.argv[2], out=out, **dict(zip(paths, gradients)))
-"""
-
-
-def test_jax_gives_the_outputs_and_gradients_of_tensorflow(
-    network: keras.Model, tmp_path: Path
-) -> None:
-    given = {
-        "x": inputs(),
-        "lengths": LENGTHS,
-        "labels": np.array([[1, 2, 2], [3, 1, 0], [4, 0, 0]], np.int32),
-        "counts": np.array([3, 2, 1], np.int32),
-        "frames": SMALL.output_frames(LENGTHS),
-    }
-    weights = {variable.path: np.asarray(variable) for variable in network.trainable_variables}
-    np.savez(tmp_path / "given.npz", **given, **weights)
-    subprocess.run(
-        [sys.executable, "-c", PROGRAM, tmp_path / "given.npz", tmp_path / "jax.npz"],
-        env={**os.environ, "KERAS_BACKEND": "jax"},
-        cwd=Path(__file__).resolve().parents[2],
-        check=True,
-        timeout=240,
-    )
-    with tf.GradientTape() as tape:
-        out = network([given["x"], LENGTHS], training=False)
-        total = tf.reduce_sum(ctc_loss(given["labels"], given["counts"], out, given["frames"]))
-    variables = network.trainable_variables
-    gradients = tape.gradient(total, [variable.value for variable in variables])
-    with np.load(tmp_path / "jax.npz") as found:
-        np.testing.assert_allclose(found["out"], out, atol=1e-4)
-        for variable, gradient in zip(variables, gradients, strict=True):
-            scale = max(1.0, float(np.abs(gradient).max()))
-            np.testing.assert_allclose(
-                found[variable.path], gradient, atol=1e-4 * scale, err_msg=variable.path
-            )
-
-
 @pytest.mark.parametrize(
     ("change", "named"),
     [
         ({"kernels": (4, 7)}, "kernels"),
         ({"strides": (2,)}, "strides"),
+        ({"dilations": (1,)}, "dilations"),
+        ({"dilations": (2, 1)}, "dilations"),
+        ({"dilations": (0, 1), "strides": (1, 1)}, "dilations"),
+        ({"cell": "mlp"}, "cell: must be gru, lstm or rnn, got mlp"),
+        ({"normalisation": "group"}, "normalisation"),
         ({"units": 0}, "units"),
+        ({"dense": False}, "dense"),
+        ({"dense": False, "units": 29}, "dense"),
         ({"dropout": 1.0}, "dropout"),
+        ({"intermediate": (3,)}, "intermediate"),
+        ({"intermediate": (0,)}, "intermediate"),
+        ({"intermediate": (2, 1)}, "intermediate"),
+        ({**STRAIGHT, "intermediate": (1,)}, "intermediate"),
     ],
 )
 def test_impossible_shapes_name_the_field(change: dict[str, Any], named: str) -> None:

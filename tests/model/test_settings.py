@@ -19,6 +19,7 @@ from model.settings import (
     check,
     format_settings,
     load_settings,
+    one_of,
 )
 
 TRAIN_YAML = Path(__file__).parents[2] / "configs" / "train.yaml"
@@ -99,6 +100,60 @@ oven: {degrees: 170, minutes: 45, fan: yes, grill: off, level: 3}
         grams={"flour": 200, "1": 2},
         oven=Oven(degrees=170, minutes=45.0, fan=True, level=3),
     )
+
+
+def write_files(folder: Path, *texts: str) -> list[Path]:
+    """Write one file after the other, named 0.yaml, 1.yaml and so on."""
+    paths = [folder / f"{number}.yaml" for number in range(len(texts))]
+    for path, text in zip(paths, texts, strict=True):
+        path.write_text(text)
+    return paths
+
+
+def test_later_files_win_key_by_key_and_overrides_over_all(tmp_path: Path) -> None:
+    files = write_files(
+        tmp_path,
+        "name: Sacher\nrecipe: old.txt\noven: {degrees: 170, minutes: 45}\ngrams: {flour: 200}\n",
+        "# nothing\n",
+        "oven:\ngrams: {sugar: 10, flour: 5}\nrecipe: ~\n",
+        "oven: {degrees: 160, fan: true}\ntoppings: [cream]\n",
+    )
+    assert load_settings(Cake, files, ["oven.level=3"]) == Cake(
+        name="Sacher",
+        toppings=("cream",),
+        grams={"flour": 5, "sugar": 10},
+        oven=Oven(degrees=160, minutes=45.0, fan=True, level=3),
+    )
+    assert load_settings(Cake, []) == Cake()
+
+
+def test_problems_of_several_files_name_each_place(tmp_path: Path) -> None:
+    files = write_files(
+        tmp_path,
+        "oven: {degrees: 5}\nlayer: 1\nname: a\nname: b\n",
+        "oven: {minutes: 3, level: 2}\nbakers: x\n",
+        "oven: {level: 1, level: 3}\nname: c\n",
+        "[1]\n",
+    )
+    with pytest.raises(SettingsError) as caught:
+        load_settings(Cake, files[:3])
+    assert str(caught.value).replace(f"{tmp_path}/", "").splitlines() == [
+        "0.yaml:1: oven.degrees: must be 30 to 280, got 5",
+        "0.yaml:2: layer: is unknown; did you mean layers_cm?",
+        "0.yaml:4: name: is given twice, first at 2.yaml:2; delete one",
+        "1.yaml:1: oven.pause_minutes: must be below minutes, got 5.0 by default",
+        "1.yaml:2: bakers: is unknown; the keys here are name, recipe, toppings, layers_cm, "
+        "grams, oven",
+        "2.yaml:1: oven.level: is given twice, first at 2.yaml:1; delete one",
+    ]
+    with pytest.raises(SettingsError, match=r"3\.yaml:1: must be a mapping of keys"):
+        load_settings(Cake, [files[1], files[3]])
+
+
+def test_a_missing_file_among_several_is_named(tmp_path: Path) -> None:
+    files = [*write_files(tmp_path, "name: a\n"), tmp_path / "none.yaml"]
+    with pytest.raises(SettingsError, match=r"none\.yaml: cannot be read"):
+        load_settings(Cake, files)
 
 
 def test_whole_numbers_become_floats_where_floats_are_wanted(cake_file: Path) -> None:
@@ -289,6 +344,11 @@ def test_a_wrong_override_is_named_as_it_was_given(
 def test_settings_are_written_as_yaml_that_loads_again(cake_file: Path) -> None:
     cake = Cake("no", Path("a b"), ("1e-3", "", "~"), (1e-7, 3e22), {"1": 2}, Oven(fan=True))
     assert load(cake_file, format_settings(cake)) == cake
+
+
+def test_a_value_that_is_no_choice_breaks_the_rule() -> None:
+    with pytest.raises(RangeError, match="grill: must be low or high, got off"):
+        check(Oven(), one_of(["low", "high"], "grill"))
 
 
 def test_a_settings_class_names_every_broken_rule() -> None:
