@@ -1,93 +1,196 @@
-"""Error rates of a model on the recordings of a manifest, by corpus."""
+"""Recognise the recordings of a manifest as the live path does, in quiet and in noise."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
 
 from model.acoustic import AcousticModel
-from model.audio import read_audio
-from model.evaluation import ErrorRates, error_rates, greedy_text
-from model.manifest import Utterance
+from model.audio import open_audio, read_audio
+from model.errors import AudioFileError
+from model.evaluation import ErrorRates, cosine_similarity, error_rates, greedy_text
+from model.manifest import Utterance, list_problems
+from model.perturbation import add_noise
+from model.wording import counted
 
-OVERALL = "overall"
-COLUMNS = ("corpus", "recordings", "words", "WER %", "CER %", "sub", "del", "ins")
+GREEDY = "greedy"
+
+Read = Callable[[np.ndarray], str]
+"""From log-probabilities float32 (frames, symbols) to text."""
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Noise to add to the recordings, again at each of some levels.
+
+    Attributes:
+        name: What it is, in words.
+        levels: Signal-to-noise ratios in dB; see :func:`model.perturbation.add_noise`.
+        draw: Gives noise float32 (m,) at the model's rate, for some number of samples.
+    """
+
+    name: str
+    levels: tuple[float, ...]
+    draw: Callable[[int, np.random.Generator], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A recording and what was recognised.
+
+    Attributes:
+        row: The recording, with its reference.
+        text: The hypothesis.
+        audio_s: Length of the recording in seconds.
+        computing_s: Seconds from samples to text.
+    """
+
+    row: Utterance
+    text: str
+    audio_s: float
+    computing_s: float
+
+    @cached_property
+    def rates(self) -> ErrorRates:
+        """Errors of the hypothesis."""
+        return error_rates([self.row.text], [self.text])
+
+    @cached_property
+    def cosine(self) -> float:
+        """Cosine between the counts of words of reference and hypothesis."""
+        return cosine_similarity([self.row.text], [self.text])
 
 
 @dataclass(frozen=True)
 class Assessment:
-    """How well a model did.
+    """What a model made of recordings.
 
     Attributes:
         model: Name of its bundle.
-        rates: Errors by corpus.
-        recordings: Number of recordings by corpus.
+        decoder: How its outputs were read.
+        readings: Of the recordings as they are.
+        noise: What was added to them, in words.
+        noisy: Readings with noise, by signal-to-noise ratio in dB.
+        planned: Number of all readings, noisy ones too, that were asked for.
+        problems: Why recordings were left out.
     """
 
     model: str
-    rates: dict[str, ErrorRates]
-    recordings: dict[str, int]
+    decoder: str
+    readings: Sequence[Reading]
+    noise: str
+    noisy: dict[float, list[Reading]]
+    planned: int
+    problems: Sequence[str] = ()
 
     @property
-    def overall(self) -> ErrorRates:
-        """Errors on all corpora together."""
-        return sum(self.rates.values(), ErrorRates())
-
-    def table(self) -> list[list[str]]:
-        """Return a row of text for each corpus and one for all, under ``COLUMNS``."""
-        rows = [_cells(name, self.recordings[name], rates) for name, rates in self.rates.items()]
-        return [*rows, _cells(OVERALL, sum(self.recordings.values()), self.overall)]
-
-    def record(self, command: str) -> dict[str, Any]:
-        """Return plain values for JSON, with the command that made them."""
-        corpora = {
-            name: {"recordings": self.recordings[name], **_figures(rates)}
-            for name, rates in self.rates.items()
-        }
-        total = {"recordings": sum(self.recordings.values()), **_figures(self.overall)}
-        return {
-            "model": self.model,
-            "decoder": "greedy",
-            "command": command,
-            "corpora": corpora,
-            OVERALL: total,
-        }
-
-    def markdown(self, command: str) -> str:
-        """Return the table in Markdown, with the command that made it."""
-        rule = ["---", *["---:"] * (len(COLUMNS) - 1)]
-        lines = [f"| {' | '.join(cells)} |" for cells in (COLUMNS, rule, *self.table())]
-        return "\n".join([f"Greedy decoding of whole recordings, by `{command}`:", "", *lines, ""])
+    def done(self) -> int:
+        """Number of readings that there are, noisy ones too."""
+        return len(self.readings) + sum(map(len, self.noisy.values()))
 
 
-def assess(
-    model: AcousticModel,
-    rows: Sequence[Utterance],
-    progress: Callable[[int], None] = lambda done: None,
-) -> Assessment:
-    """Recognise whole recordings as the live path does, and count the errors.
+@dataclass(frozen=True)
+class Assessor:
+    """Recognises recordings one by one, from their samples to text.
 
-    Args:
-        model: Recognises; the best symbol of each frame is taken.
-        rows: What to recognise.
-        progress: Called with the number of recordings done.
+    One by one, since padding a batch changes the last bits of log-probabilities, and the
+    figures are to be those of the live path.
+
+    Attributes:
+        model: Recognises.
+        read: Reads its log-probabilities; the best symbol of each frame when None.
+        decoder: Name of this way of reading.
+        stopped: Asked between recordings whether to leave out the rest.
+        clock: Seconds, for the time that computing takes.
+    """
+
+    model: AcousticModel
+    read: Read | None = None
+    decoder: str = GREEDY
+    stopped: Callable[[], bool] = lambda: False
+    clock: Callable[[], float] = time.perf_counter
+
+    def assess(
+        self,
+        rows: Sequence[Utterance],
+        noise: Noise | None = None,
+        progress: Callable[[int], None] = lambda done: None,
+    ) -> Assessment:
+        """Recognise recordings, as they are and then with noise at each level.
+
+        A recording that cannot be decoded is left out and becomes a problem of the result.
+
+        Args:
+            rows: What to recognise.
+            noise: What to add; nothing when None.
+            progress: Called with the number of readings done.
+        """
+        levels = noise.levels if noise else ()
+        readings: dict[float | None, list[Reading]] = {}
+        problems: dict[str, None] = {}
+        for turn, level in enumerate((None, *levels)):
+            for done, row in enumerate(rows, turn * len(rows) + 1):
+                if self.stopped():
+                    break
+                try:
+                    reading = self._reading(row, noise, level)
+                    readings.setdefault(level, []).append(reading)
+                except AudioFileError as error:
+                    problems[str(error)] = None
+                progress(done)
+        return Assessment(
+            model=self.model.bundle.name,
+            decoder=self.decoder,
+            readings=readings.pop(None, []),
+            noise=noise.name if noise else "",
+            noisy={level: found for level, found in readings.items() if level is not None},
+            planned=len(rows) * (1 + len(levels)),
+            problems=tuple(problems),
+        )
+
+    def _reading(self, row: Utterance, noise: Noise | None, level: float | None) -> Reading:
+        rate = self.model.bundle.features.sample_rate
+        samples = read_audio(row.audio, rate)
+        if noise is not None and level is not None:
+            random = np.random.default_rng(_seed(row))
+            samples = add_noise(samples, noise.draw(len(samples), random), level, random)
+        started = self.clock()
+        text = self._recognise(samples)
+        return Reading(row, text, len(samples) / rate, self.clock() - started)
+
+    def _recognise(self, samples: np.ndarray) -> str:
+        scores = self.model.log_probs(self.model.extractor.extract(samples), final=True)
+        return self.read(scores) if self.read else greedy_text(scores, self.model.bundle.alphabet)
+
+
+def check_recordings(paths: Iterable[Path]) -> None:
+    """Check that each recording is there and is audio, as its first bytes show.
 
     Raises:
-        AudioFileError: If a recording cannot be read.
+        AudioFileError: If some are not; the message names them.
     """
-    texts = []
-    for done, row in enumerate(rows, 1):
-        texts.append(_recognise(model, row))
-        progress(done)
-    corpora: dict[str, list[int]] = {}
-    for index, row in enumerate(rows):
-        corpora.setdefault(row.corpus, []).append(index)
-    rates = {
-        corpus: error_rates([rows[i].text for i in members], [texts[i] for i in members])
-        for corpus, members in corpora.items()
-    }
-    return Assessment(model.bundle.name, rates, {name: len(i) for name, i in corpora.items()})
+    problems = []
+    for path in paths:
+        try:
+            open_audio(path).close()
+        except AudioFileError as error:
+            problems.append(str(error))
+    if problems:
+        raise unusable(problems)
+
+
+def unusable(problems: Sequence[str]) -> AudioFileError:
+    """Return the error that names recordings which cannot be used."""
+    count = counted(len(problems), "recording")
+    return AudioFileError(
+        f"{list_problems(problems)}\n{count} cannot be used; mend or remove what is named"
+    )
 
 
 def first_of_each(rows: Sequence[Utterance], limit: int) -> list[Utterance]:
@@ -101,25 +204,7 @@ def first_of_each(rows: Sequence[Utterance], limit: int) -> list[Utterance]:
     return kept
 
 
-def _recognise(model: AcousticModel, row: Utterance) -> str:
-    samples = read_audio(row.audio, model.bundle.features.sample_rate)
-    return greedy_text(
-        model.log_probs(model.extractor.extract(samples), final=True), model.bundle.alphabet
-    )
-
-
-def _figures(rates: ErrorRates) -> dict[str, float]:
-    return {**asdict(rates), "wer": round(rates.wer, 5), "cer": round(rates.cer, 5)}
-
-
-def _cells(name: str, recordings: int, rates: ErrorRates) -> list[str]:
-    return [
-        name or "unnamed",
-        str(recordings),
-        str(rates.words),
-        f"{100 * rates.wer:.2f}",
-        f"{100 * rates.cer:.2f}",
-        str(rates.substitutions),
-        str(rates.deletions),
-        str(rates.insertions),
-    ]
+def _seed(row: Utterance) -> int:
+    """Return a number that is the same for a recording wherever its manifest lies."""
+    name = f"{row.corpus}\0{row.speaker}\0{row.audio.name}\0{row.text}"
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little")

@@ -1,14 +1,21 @@
-"""Word and character error rates, and the greedy reading of network outputs."""
+"""Measures of transcripts against references, and the greedy reading of network outputs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
+from itertools import zip_longest
+from typing import Any
 
 import jiwer
 import numpy as np
 
 from model.alphabet import Alphabet
+
+Pair = tuple[str, str]
+"""What the reference has and what the hypothesis has in its place; "" for nothing."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +42,14 @@ class ErrorRates:
         return ErrorRates(*map(sum, zip(astuple(self), astuple(other), strict=True)))
 
     @property
+    def word_errors(self) -> int:
+        """Words replaced, left out or added."""
+        return self.substitutions + self.deletions + self.insertions
+
+    @property
     def wer(self) -> float:
         """Word error rate: errors for each reference word."""
-        return (self.substitutions + self.deletions + self.insertions) / max(1, self.words)
+        return self.word_errors / max(1, self.words)
 
     @property
     def cer(self) -> float:
@@ -67,6 +79,35 @@ def error_rates(references: Sequence[str], hypotheses: Sequence[str]) -> ErrorRa
     )
 
 
+def cosine_similarity(references: Iterable[str], hypotheses: Iterable[str]) -> float:
+    """Return the cosine between the counts of words in both, 0 to 1, whatever their order.
+
+    It is 0 where one of them holds no words, and 1 where neither does.
+    """
+    wanted = Counter(word for text in references for word in text.split())
+    read = Counter(word for text in hypotheses for word in text.split())
+    if not wanted or not read:
+        return float(wanted == read)
+    product = sum(count * read[word] for word, count in wanted.items())
+    squares = [sum(count * count for count in counts.values()) for counts in (wanted, read)]
+    return product / math.sqrt(squares[0] * squares[1])
+
+
+def align_words(reference: str, hypothesis: str) -> list[Pair]:
+    """Return the words of both in pairs, by the fewest edits; see ``Pair``."""
+    return _pairs(jiwer.process_words([reference], [hypothesis]))
+
+
+def align_characters(reference: str, hypothesis: str) -> list[Pair]:
+    """Return the characters of both in pairs, by the fewest edits; see ``Pair``."""
+    return _pairs(jiwer.process_characters([reference], [hypothesis]))
+
+
+def ranked(counts: Counter[Pair]) -> list[tuple[Pair, int]]:
+    """Return pairs with their counts, the most frequent first, equals by the alphabet."""
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
 def greedy_labels(scores: np.ndarray) -> np.ndarray:
     """Return the labels of the best path: repeats joined, then blanks (0) dropped.
 
@@ -81,3 +122,17 @@ def greedy_labels(scores: np.ndarray) -> np.ndarray:
 def greedy_text(scores: np.ndarray, alphabet: Alphabet) -> str:
     """Return the text of the best path, with single spaces between words."""
     return " ".join(alphabet.decode(greedy_labels(scores)).split())
+
+
+def _pairs(output: Any) -> list[Pair]:
+    """Return the alignment of the only sentence of a jiwer output."""
+    reference, hypothesis = output.references[0], output.hypotheses[0]
+    return [
+        pair
+        for chunk in output.alignments[0]
+        for pair in zip_longest(
+            reference[chunk.ref_start_idx : chunk.ref_end_idx],
+            hypothesis[chunk.hyp_start_idx : chunk.hyp_end_idx],
+            fillvalue="",
+        )
+    ]
