@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from model import commands
+from model.checkpoint import CHOICES
 from model.errors import CaptionerError
+from model.layouts import LAYOUTS
+from model.manifest import SOURCES, checked_weight
+from model.noises import COLOURS
+from model.recipe import Recipe
+from model.settings import load_settings
 from model.terminal import Terminal
 
 EXAMPLES = """\
 examples:
   train.py manifest LibriSpeech/train-clean-5 --output train.jsonl
   train.py stats train.jsonl
+  train.py perturb speech.wav --output perturbed.wav --seed 3
   train.py fit --manifest train.jsonl --dev dev.jsonl --output runs/first
-  train.py evaluate --bundle runs/first/bundle --manifest dev.jsonl
+  train.py fit --init runs/first/bundle --manifest me.jsonl --base train.jsonl \\
+      --dev my-dev.jsonl --output runs/mine
+  train.py evaluate --bundle runs/first/bundle --manifest dev.jsonl --output reports/first
   train.py export --run runs/first --output models/english
 
 KERAS_BACKEND=jax trains with JAX instead of TensorFlow; bundles serve both.
@@ -32,8 +42,10 @@ def main(arguments: Sequence[str] | None = None, terminal: Terminal | None = Non
     options = parser().parse_args(arguments)
     os.environ.setdefault("KERAS_BACKEND", commands.BACKENDS[0])
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # A few batch shapes are compiled on purpose, which TensorFlow warns of.
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    # TensorFlow warns of batch shapes that are compiled on purpose, Matplotlib of a home
+    # folder that it cannot write to.
+    for library in ("tensorflow", "matplotlib"):
+        logging.getLogger(library).setLevel(logging.ERROR)
     terminal = terminal or Terminal()
     try:
         finished = _run(options, terminal)
@@ -59,9 +71,11 @@ def parser() -> argparse.ArgumentParser:
     for name, add_options, description in (
         ("manifest", _add_manifest_options, "write a manifest of the recordings in folders"),
         ("stats", _add_stats_options, "show what manifests hold"),
+        ("features", _add_features_options, "show or draw the features of a recording"),
+        ("perturb", _add_perturb_options, "write a recording as the training may hear it"),
         ("fit", _add_fit_options, "train, or go on with a training"),
         ("evaluate", _add_evaluate_options, "measure a model's errors on whole recordings"),
-        ("export", _add_export_options, "make a bundle of a training's newest checkpoint"),
+        ("export", _add_export_options, "make a bundle of a training's best or newest checkpoint"),
     ):
         add_options(
             subparsers.add_parser(
@@ -80,13 +94,53 @@ def _add_manifest_options(parser: argparse.ArgumentParser) -> None:
         metavar="SOURCE",
         nargs="+",
         type=Path,
-        help="folder in LibriSpeech's layout (*.trans.txt), or with a .txt beside each recording",
+        help="folder of LibriSpeech (*.trans.txt), Common Voice or LJSpeech, or with a .txt "
+        "beside each recording; a table of Common Voice (.tsv); a manifest (.jsonl)",
     )
     parser.add_argument(
         "--output", metavar="FILE", type=Path, required=True, help="manifest to write (.jsonl)"
     )
     parser.add_argument(
-        "--corpus", metavar="NAME", default="", help="name of the corpus (default: the folder's)"
+        "--layout",
+        choices=LAYOUTS,
+        default="",
+        help="how the sources lie on disk (default: each is recognised)",
+    )
+    parser.add_argument(
+        "--subset",
+        metavar="NAME",
+        default="",
+        help="table of a Common Voice folder, such as train or validated",
+    )
+    parser.add_argument(
+        "--corpus",
+        metavar="NAME",
+        default="",
+        help="name of the corpus (default: the folder's; commonvoice for Common Voice; "
+        "a manifest's own)",
+    )
+    parser.add_argument(
+        "--weight",
+        metavar="W",
+        type=_row_weight,
+        help="weight of the rows in the loss, above 0, at most 100 (default: 1, or a manifest's)",
+    )
+    parser.add_argument(
+        "--source",
+        choices=SOURCES,
+        default="",
+        help="say that a recogniser wrote the transcripts, or that a synthesiser spoke",
+    )
+    _add_manifests(
+        parser,
+        "--dev",
+        "manifests whose recordings and speakers must not be among these",
+        required=False,
+    )
+    parser.add_argument(
+        "--check-audio",
+        action="store_true",
+        help="decode every recording to its end, to find damage that its header does not show",
     )
     parser.add_argument(
         "--skip-bad", action="store_true", help="leave out what cannot be used, and say how much"
@@ -106,6 +160,28 @@ def _add_stats_options(parser: argparse.ArgumentParser) -> None:
     _add_recipe_options(parser)
 
 
+def _add_features_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("audio", metavar="AUDIO", type=Path, help="recording to look at")
+    parser.add_argument(
+        "--plot",
+        metavar="FILE",
+        type=Path,
+        help="draw waveform, spectrogram, log-mels and MFCC into a picture (.png, .svg, .pdf, ...)",
+    )
+    _add_settings_options(parser)
+
+
+def _add_perturb_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("audio", metavar="AUDIO", type=Path, help="recording to change")
+    parser.add_argument(
+        "--output", metavar="FILE", type=Path, required=True, help="file to write: .wav or .flac"
+    )
+    parser.add_argument(
+        "--seed", metavar="N", type=_count, default=1, help="decides the changes (default: 1)"
+    )
+    _add_recipe_options(parser)
+
+
 def _add_fit_options(parser: argparse.ArgumentParser) -> None:
     _add_manifests(parser, "--manifest", "manifests to learn from")
     _add_manifests(parser, "--dev", "manifests to judge by after every pass; never learnt from")
@@ -114,8 +190,22 @@ def _add_fit_options(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         type=Path,
         required=True,
-        help="folder for checkpoints, the log and the finished bundle; "
+        help="folder for checkpoints, the logs and the finished bundle; "
         "a training found there goes on where it was",
+    )
+    parser.add_argument(
+        "--init",
+        metavar="FOLDER",
+        type=Path,
+        help="model bundle to start from: fine-tuning, gentle unless --config says otherwise "
+        "(configs/finetune.yaml)",
+    )
+    _add_manifests(
+        parser,
+        "--base",
+        "manifests that each pass draws training.base_share of its speech from, "
+        "so that fine-tuning forgets less",
+        required=False,
     )
     parser.add_argument(
         "--stats",
@@ -124,6 +214,31 @@ def _add_fit_options(parser: argparse.ArgumentParser) -> None:
         help="feature statistics of train.py stats (default: those of the training manifests)",
     )
     _add_recipe_options(parser)
+    _add_distribution_options(parser)
+
+
+def _add_distribution_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--devices",
+        metavar="N",
+        type=_count,
+        default=0,
+        help="devices of this host to train on (default: all GPUs, or else one CPU)",
+    )
+    parser.add_argument(
+        "--hosts",
+        metavar="HOST:PORT",
+        nargs="+",
+        default=[],
+        help="every host that shares the training, the same list on each (default: those of "
+        "TF_CONFIG, or this one alone; see docs/distributed.md)",
+    )
+    parser.add_argument(
+        "--host-index",
+        metavar="N",
+        type=int,
+        help="which of --hosts this one is, from 0 on; host 0 writes all files",
+    )
 
 
 def _add_evaluate_options(parser: argparse.ArgumentParser) -> None:
@@ -132,7 +247,10 @@ def _add_evaluate_options(parser: argparse.ArgumentParser) -> None:
     )
     _add_manifests(parser, "--manifest", "manifests to judge it by")
     parser.add_argument(
-        "--output", metavar="FILE", type=Path, help="write the figures too (.json or .md)"
+        "--output",
+        metavar="PATH",
+        type=Path,
+        help="write the figures too: a .json or .md file, or a folder for both and pictures",
     )
     parser.add_argument(
         "--limit",
@@ -140,6 +258,27 @@ def _add_evaluate_options(parser: argparse.ArgumentParser) -> None:
         type=_count,
         default=0,
         help="use the first N recordings of each corpus (default: all)",
+    )
+    parser.add_argument(
+        "--noise",
+        metavar="DB",
+        nargs="+",
+        type=_decibels,
+        default=[],
+        help="recognise all of it again with noise, at each of these signal-to-noise ratios",
+    )
+    noise = parser.add_mutually_exclusive_group()
+    noise.add_argument(
+        "--noise-kind",
+        choices=list(COLOURS),
+        default="pink",
+        help="computed noise to add (default: %(default)s)",
+    )
+    noise.add_argument(
+        "--noise-folder",
+        metavar="FOLDER",
+        type=Path,
+        help="add pieces of the recordings in this folder in place of computed noise",
     )
     parser.add_argument(
         "--card", action="store_true", help="write the figures into the bundle's model card too"
@@ -152,6 +291,13 @@ def _add_export_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--output", metavar="FOLDER", type=Path, required=True, help="bundle to write"
+    )
+    parser.add_argument(
+        "--checkpoint",
+        choices=CHOICES,
+        default=CHOICES[0],
+        help="the one with the lowest word error rate on dev, where one was judged, or the "
+        "newest (default: %(default)s)",
     )
     parser.add_argument(
         "--name", help="name of the model (default: the last part of the bundle's folder)"
@@ -185,17 +331,7 @@ def _add_manifests(
 
 
 def _add_recipe_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--config", metavar="FILE", type=Path, help="recipe, such as configs/train.yaml"
-    )
-    parser.add_argument(
-        "--set",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        dest="overrides",
-        help="one value of the recipe, such as training.minutes=30; may be repeated",
-    )
+    _add_settings_options(parser)
     parser.add_argument(
         "--cache",
         metavar="FOLDER",
@@ -205,41 +341,70 @@ def _add_recipe_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_settings_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        action="append",
+        type=Path,
+        default=[],
+        help="recipe, such as configs/train.yaml; may be repeated, later ones winning",
+    )
+    parser.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        dest="overrides",
+        help="one value of the recipe, such as training.minutes=30; may be repeated",
+    )
+
+
+def _row_weight(text: str) -> float:
+    try:
+        return checked_weight(float(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"must be a number above 0, at most 100, got {text}"
+        ) from None
+
+
 def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number from 1 on, got {text}")
     return int(text)
 
 
+def _decibels(text: str) -> float:
+    try:
+        level = float(text)
+    except ValueError:
+        level = math.nan
+    if not -50 <= level <= 100:
+        raise argparse.ArgumentTypeError(f"must be a number from -50 to 100, got {text}")
+    return level
+
+
 def _run(options: argparse.Namespace, terminal: Terminal) -> bool:
     """Carry out a command; return whether it came to its end."""
     match options.command:
         case "manifest":
-            commands.make_manifest(
-                options.sources, options.output, options.corpus, options.skip_bad, terminal
-            )
+            _manifest(options, terminal)
         case "stats":
             commands.show_statistics(
                 options.manifests, options.output, _recipe_options(options), terminal
             )
+        case "features":
+            from model.feature_command import show_features
+
+            recipe = load_settings(Recipe, options.config, options.overrides)
+            show_features(options.audio, options.plot, recipe.features, terminal)
+        case "perturb":
+            _perturb(options, terminal)
         case "fit":
-            return commands.fit(
-                options.manifest,
-                options.dev,
-                options.output,
-                options.stats,
-                _recipe_options(options),
-                terminal,
-            )
+            return _fit(options, terminal)
         case "evaluate":
-            commands.evaluate(
-                options.bundle,
-                options.manifest,
-                options.output,
-                options.limit,
-                options.card,
-                terminal,
-            )
+            return _evaluate(options, terminal)
         case "export":
             commands.export(
                 options.run,
@@ -249,8 +414,69 @@ def _run(options: argparse.Namespace, terminal: Terminal) -> bool:
                 options.manifest,
                 options.notes,
                 terminal,
+                options.checkpoint,
             )
     return True
+
+
+def _fit(options: argparse.Namespace, terminal: Terminal) -> bool:
+    from model.fit_command import FitOptions, fit
+    from model.hosts import find_hosts
+
+    return fit(
+        FitOptions(
+            options.manifest,
+            options.dev,
+            options.output,
+            options.stats,
+            options.init,
+            options.base,
+            find_hosts(options.hosts, options.host_index),
+            options.devices,
+        ),
+        _recipe_options(options),
+        terminal,
+    )
+
+
+def _perturb(options: argparse.Namespace, terminal: Terminal) -> None:
+    from model.perturb_command import perturb
+
+    recipe = _recipe_options(options).load()
+    perturb(options.audio, options.output, options.seed, recipe, terminal)
+
+
+def _evaluate(options: argparse.Namespace, terminal: Terminal) -> bool:
+    from model.evaluate_command import EvaluationOptions, evaluate
+
+    return evaluate(
+        EvaluationOptions(
+            options.bundle,
+            options.manifest,
+            options.output,
+            options.limit,
+            options.noise,
+            options.noise_kind,
+            options.noise_folder,
+            options.card,
+        ),
+        terminal,
+    )
+
+
+def _manifest(options: argparse.Namespace, terminal: Terminal) -> None:
+    from model.corpora import CorpusOptions
+    from model.manifest_command import make_manifest
+
+    how = CorpusOptions(
+        corpus=options.corpus,
+        layout=options.layout,
+        subset=options.subset,
+        weight=options.weight,
+        source=options.source,
+        whole=options.check_audio,
+    )
+    make_manifest(options.sources, options.output, how, options.dev, options.skip_bad, terminal)
 
 
 def _recipe_options(options: argparse.Namespace) -> commands.RecipeOptions:

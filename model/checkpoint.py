@@ -5,19 +5,29 @@ from __future__ import annotations
 import io
 import json
 import math
-import os
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import BinaryIO, Literal, get_args
 from zipfile import BadZipFile
 
 import numpy as np
 
 from model.errors import TrainingError
+from model.files import write_whole
 
 KEPT = 2
 """Checkpoints that stay in a folder: the newest, and one to fall back to."""
+
+BEST_FILE = "best.npz"
+"""The checkpoint with the lowest word error rate on dev so far, without its optimizer."""
+
+Choice = Literal["best", "newest"]
+CHOICES: tuple[Choice, ...] = get_args(Choice)
+
+DAMAGES = (OSError, ValueError, KeyError, TypeError, EOFError, zlib.error, BadZipFile)
+"""What reading a damaged checkpoint raises."""
 
 
 @dataclass
@@ -33,6 +43,9 @@ class Progress:
         loss: Moving average of the loss for each label.
         wer: Word error rate at the last evaluation; NaN before the first.
         cer: Character error rate at the last evaluation.
+        judged: Step of the last evaluation.
+        judged_s: Time spent training when it was made.
+        averaged: Step of the last update of the weights' average.
     """
 
     step: int = 0
@@ -43,6 +56,9 @@ class Progress:
     loss: float = math.nan
     wer: float = math.nan
     cer: float = math.nan
+    judged: int = 0
+    judged_s: float = 0.0
+    averaged: int = 0
 
 
 @dataclass(frozen=True)
@@ -52,7 +68,9 @@ class Checkpoint:
     Attributes:
         progress: How far it had come.
         arrays: Its variables, named by group, place and path
-            (``model/0000/convolution_0/kernel``).
+            (``model/0000/convolution_0/kernel``).  The groups are ``model``,
+            ``optimizer`` and, where one is kept, ``average``: the moving average of
+            the trainable variables, numbered among themselves.
     """
 
     progress: Progress
@@ -71,25 +89,81 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
         TrainingError: If it cannot be written; earlier checkpoints stay.
     """
     path = folder / f"checkpoint-{checkpoint.progress.step:08d}.npz"
-    temporary = folder / "checkpoint.partial"
-    progress = np.array(json.dumps(asdict(checkpoint.progress)))
-    archive = io.BytesIO()
-    np.savez(archive, **checkpoint.arrays, progress=progress)
-    try:
-        with temporary.open("wb") as file:
-            file.write(archive.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise TrainingError(
-            f"{path}: the checkpoint cannot be written ({error.strerror or error}); "
-            "free some space and start again: training resumes from the one before"
-        ) from error
+    _write(path, checkpoint)
     for old in checkpoints(folder)[:-KEPT]:
         old.unlink(missing_ok=True)
     return path
+
+
+def write_best(folder: Path, checkpoint: Checkpoint) -> Path:
+    """Write the best checkpoint in place of the one before, without what only training needs.
+
+    Raises:
+        TrainingError: If it cannot be written; the one before stays.
+    """
+    arrays = {
+        name: array
+        for name, array in checkpoint.arrays.items()
+        if not name.startswith("optimizer/")
+    }
+    path = folder / BEST_FILE
+    _write(path, Checkpoint(checkpoint.progress, arrays))
+    return path
+
+
+def read_best(folder: Path, notify: Callable[[str], None]) -> Checkpoint | None:
+    """Return the best checkpoint; None where there is none, or none that is whole.
+
+    Args:
+        folder: A training's folder.
+        notify: Told of a damaged one.
+    """
+    path = folder / BEST_FILE
+    if not path.exists():
+        return None
+    try:
+        return _read(path)
+    except DAMAGES as error:
+        notify(f"{path}: is damaged ({error}); going on without it")
+    return None
+
+
+def chosen_checkpoint(
+    folder: Path, choice: Choice, notify: Callable[[str], None]
+) -> Checkpoint | None:
+    """Return the best checkpoint or the newest; the newest where there is no best one.
+
+    Raises:
+        TrainingError: If the newest is asked for or needed, and all are damaged.
+    """
+    best = read_best(folder, notify) if choice == "best" else None
+    return best or newest_checkpoint(folder, notify)
+
+
+def pack(checkpoint: Checkpoint) -> bytes:
+    """Return a checkpoint as the content of a file."""
+    progress = np.array(json.dumps(asdict(checkpoint.progress)))
+    archive = io.BytesIO()
+    np.savez(archive, **checkpoint.arrays, progress=progress)
+    return archive.getvalue()
+
+
+def unpack(file: BinaryIO) -> Checkpoint:
+    """Return the checkpoint whose content, by :func:`pack`, a file has."""
+    with np.load(file, allow_pickle=False) as arrays:
+        values = {name: arrays[name] for name in arrays.files}
+    progress = json.loads(str(values.pop("progress")))
+    return Checkpoint(Progress(**progress), values)
+
+
+def _write(path: Path, checkpoint: Checkpoint) -> None:
+    try:
+        write_whole(path, pack(checkpoint), "checkpoint.partial")
+    except OSError as error:
+        raise TrainingError(
+            f"{path}: the checkpoint cannot be written ({error.strerror or error}); "
+            "free some space: what was written before is whole"
+        ) from error
 
 
 def newest_checkpoint(folder: Path, notify: Callable[[str], None]) -> Checkpoint | None:
@@ -106,15 +180,7 @@ def newest_checkpoint(folder: Path, notify: Callable[[str], None]) -> Checkpoint
     for path in reversed(paths):
         try:
             return _read(path)
-        except (
-            OSError,
-            ValueError,
-            KeyError,
-            TypeError,
-            EOFError,
-            zlib.error,
-            BadZipFile,
-        ) as error:
+        except DAMAGES as error:
             notify(f"{path}: is damaged ({error}); going back to the checkpoint before it")
     if paths:
         raise TrainingError(
@@ -125,7 +191,5 @@ def newest_checkpoint(folder: Path, notify: Callable[[str], None]) -> Checkpoint
 
 
 def _read(path: Path) -> Checkpoint:
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        values = {name: arrays[name] for name in arrays.files}
-    progress = json.loads(str(values.pop("progress")))
-    return Checkpoint(Progress(**progress), values)
+    with path.open("rb") as file:
+        return unpack(file)

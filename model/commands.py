@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
-import shlex
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,20 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from model.bundle import CARD_FILE, save_bundle, save_report
-from model.corpora import find_utterances
-from model.errors import ManifestError, UsageError
+from model.bundle import save_bundle
+from model.checkpoint import Choice
+from model.errors import UsageError
 from model.export import bundle_from_run
 from model.feature_cache import CachedFeatures, cached_features
-from model.features import FeatureSettings, FeatureStatistics
-from model.manifest import Utterance, hours_by_corpus, read_manifests, write_manifest
-from model.quiet import quiet_stderr
+from model.features import FeatureSettings
+from model.manifest import Utterance, hours_by_corpus, read_manifests
 from model.recipe import Recipe
-from model.run_folder import STATISTICS_FILE
 from model.settings import load_settings
-from model.statistics import load_statistics, save_statistics, statistics_problems
-from model.survey import PERCENTILES, survey
-from model.terminal import FitDisplay, Terminal
+from model.statistics import load_statistics, save_statistics
+from model.survey import PERCENTILES, size_table, survey
+from model.terminal import Terminal
 
 BACKENDS = ("tensorflow", "jax")
 
@@ -36,48 +32,18 @@ class RecipeOptions:
     """Where a recipe and the cached features come from.
 
     Attributes:
-        config: A YAML file; None for the defaults.
+        config: YAML files, later ones winning; none for the defaults.
         overrides: ``section.key=value`` each.
         cache: Folder of cached features.
     """
 
-    config: Path | None
+    config: Sequence[Path]
     overrides: Sequence[str]
     cache: Path
 
     def load(self) -> Recipe:
         """Return the recipe; raises SettingsError."""
         return load_settings(Recipe, self.config, self.overrides)
-
-
-def make_manifest(
-    sources: Sequence[Path], output: Path, corpus: str, skip_bad: bool, terminal: Terminal
-) -> None:
-    """Write a manifest of the recordings in folders.
-
-    Raises:
-        ManifestError: If something cannot be used and ``skip_bad`` is not set, if
-            nothing can be used, or if the manifest cannot be written.
-    """
-    rows: list[Utterance] = []
-    problems: list[str] = []
-    for source in sources:
-        with terminal.counting(str(source)) as progress:
-            findings = find_utterances(source, corpus, progress=progress)
-        rows += findings.rows
-        problems += findings.problems
-    if problems and not skip_bad:
-        raise ManifestError(
-            "\n".join([*problems, f"{len(problems)} problems; mend them, or give --skip-bad"])
-        )
-    for problem in problems:
-        terminal.say(problem)
-    if not rows:
-        raise ManifestError(f"{output}: not written: there is no usable recording")
-    write_manifest(output, rows)
-    hours = sum(row.duration for row in rows) / 3600
-    left_out = f", {len(problems)} left out" if problems else ""
-    terminal.say(f"{output}: {len(rows)} recordings, {hours:.2f} hours{left_out}")
 
 
 def show_statistics(
@@ -92,20 +58,7 @@ def show_statistics(
     features = options.load().features
     rows = read_manifests(manifests)
     found = survey(rows)
-    terminal.show_table(
-        "Speech",
-        ("corpus", "recordings", "hours", "speakers", "machine transcripts"),
-        [
-            (
-                c.corpus or "unnamed",
-                f"{c.utterances}",
-                f"{c.hours:.2f}",
-                f"{c.speakers}",
-                f"{c.machine}",
-            )
-            for c in found.corpora
-        ],
-    )
+    terminal.show_table("Speech", *size_table(found.corpora))
     terminal.show_table(
         "Durations",
         ("percentile", *(str(percentile) for percentile in PERCENTILES)),
@@ -117,101 +70,9 @@ def show_statistics(
         [(repr(symbol), str(count)) for symbol, count in found.symbols.items()],
     )
     if output is not None:
-        cached = _features("features", rows, features, options.cache, terminal)
+        cached = load_features("features", rows, features, options.cache, terminal)
         save_statistics(output, cached.statistics())
-        terminal.say(f"{output}: mean and deviation of {len(cached.frames)} frames")
-
-
-def fit(
-    train: Sequence[Path],
-    dev: Sequence[Path],
-    folder: Path,
-    statistics: Path | None,
-    options: RecipeOptions,
-    terminal: Terminal,
-) -> bool:
-    """Train in a folder, or go on there; return whether the training is finished.
-
-    A finished training leaves its model in ``folder / "bundle"``.
-
-    Raises:
-        CaptionerError: If the inputs cannot be used, or training cannot go on.
-    """
-    _check_backend()
-    recipe = options.load()
-    train_rows, dev_rows = read_manifests(train), read_manifests(dev)
-    dev_features = _features("dev features", dev_rows, recipe.features, options.cache, terminal)
-    features = _features("features", train_rows, recipe.features, options.cache, terminal)
-    used = _statistics(folder, statistics, features)
-    display = FitDisplay(terminal)
-    with quiet_stderr():
-        from model.training import Trainer, TrainingData
-
-        trainer = Trainer(
-            recipe,
-            TrainingData(train_rows, features),
-            TrainingData(dev_rows, dev_features),
-            used,
-            folder,
-            report=display.update,
-            notify=terminal.say,
-        )
-
-    def stop() -> None:
-        trainer.stop()
-        terminal.say("stopping after this step; once more to stop at once")
-
-    with display, on_first_signal(stop):
-        progress = trainer.run()
-    if not trainer.finished:
-        terminal.say(f"stopped at step {progress.step}; the same command goes on from there")
-        return False
-    bundle = bundle_from_run(folder, folder.resolve().name, notify=terminal.say)
-    terminal.say(f"{save_bundle(bundle, folder / 'bundle')}: the finished model")
-    return True
-
-
-def evaluate(
-    bundle: Path,
-    manifests: Sequence[Path],
-    output: Path | None,
-    limit: int,
-    card: bool,
-    terminal: Terminal,
-) -> None:
-    """Show a model's error rates on whole recordings; write them to ``output`` if given.
-
-    Args:
-        bundle: The model.
-        manifests: What to recognise.
-        output: A ``.json`` or ``.md`` file.
-        limit: Use the first recordings of each corpus; all when 0.
-        card: Whether to write the table into the bundle and its model card.
-        terminal: Shows the table.
-
-    Raises:
-        CaptionerError: If an input cannot be used, or ``output`` cannot be written.
-    """
-    if output is not None and output.suffix not in (".json", ".md"):
-        raise UsageError(f"--output: must end in .json or .md, got {output}")
-    _check_backend()
-    from model.acoustic import AcousticModel
-    from model.assessment import COLUMNS, assess, first_of_each
-
-    rows = read_manifests(manifests)
-    rows = first_of_each(rows, limit) if limit else rows
-    model = AcousticModel.load(bundle)
-    with terminal.counting("recognising", len(rows)) as progress:
-        result = assess(model, rows, progress)
-    terminal.show_table(f"{result.model}, greedy decoding", COLUMNS, result.table())
-    words = ["train.py", "evaluate", "--bundle", bundle, "--manifest", *manifests]
-    command = shlex.join(map(str, [*words, "--limit", limit] if limit else words))
-    if output is not None:
-        text = json.dumps(result.record(command), indent=2) + "\n"
-        _write_report(output, text if output.suffix == ".json" else result.markdown(command))
-    if card:
-        save_report(model.bundle, bundle, result.markdown(command))
-        terminal.say(f"{bundle / CARD_FILE}: holds these figures now")
+        terminal.say(f"{output}: mean and deviation of {cached.frame_count} frames")
 
 
 def export(
@@ -222,8 +83,9 @@ def export(
     manifests: Sequence[Path],
     notes: Path | None,
     terminal: Terminal,
+    checkpoint: Choice = "best",
 ) -> None:
-    """Make a bundle of a training's newest checkpoint.
+    """Make a bundle of a checkpoint of a training.
 
     Args:
         run: The training's folder.
@@ -233,6 +95,7 @@ def export(
         manifests: What it was trained on, for a folder that does not say.
         notes: Markdown on the data for the model card: licences and attribution.
         terminal: Says what was written.
+        checkpoint: The best or the newest.
 
     Raises:
         CaptionerError: If the training or the files cannot be used, or ``output``
@@ -245,6 +108,7 @@ def export(
         hours_by_corpus(read_manifests(manifests)) if manifests else None,
         _read_notes(notes) if notes else "",
         notify=terminal.say,
+        checkpoint=checkpoint,
     )
     save_bundle(bundle, output)
     terminal.say(f"{output}: the model after {bundle.provenance.steps} steps")
@@ -271,31 +135,8 @@ def on_first_signal(stop: Callable[[], None]) -> Iterator[None]:
         restore()
 
 
-def _features(
-    what: str,
-    rows: Sequence[Utterance],
-    settings: FeatureSettings,
-    cache: Path,
-    terminal: Terminal,
-) -> CachedFeatures:
-    with terminal.counting(what, len(rows)) as progress:
-        return cached_features(rows, settings, cache, progress)
-
-
-def _statistics(folder: Path, given: Path | None, features: CachedFeatures) -> FeatureStatistics:
-    """Return the statistics that were given, or those the training started with, or new ones."""
-    path = given or folder / STATISTICS_FILE
-    if given is None and not path.exists():
-        return features.statistics()
-    statistics = load_statistics(path)
-    if problems := statistics_problems(statistics, features.frames.shape[1]):
-        raise UsageError(
-            f"{path}: {'; '.join(problems)}; write it with train.py stats MANIFEST --output"
-        )
-    return statistics
-
-
-def _check_backend() -> None:
+def check_backend() -> None:
+    """Check the library that Keras is to use; raises UsageError."""
     backend = os.environ.get("KERAS_BACKEND", BACKENDS[0])
     if backend not in BACKENDS:
         raise UsageError(f"KERAS_BACKEND: must be {' or '.join(BACKENDS)}, got {backend}")
@@ -303,19 +144,20 @@ def _check_backend() -> None:
         raise UsageError(f"KERAS_BACKEND: {backend} is not installed; install it with pip")
 
 
+def load_features(
+    what: str,
+    rows: Sequence[Utterance],
+    settings: FeatureSettings,
+    cache: Path,
+    terminal: Terminal,
+) -> CachedFeatures:
+    """Return the features of recordings, computed where the cache lacks them, with a bar."""
+    with terminal.counting(what, len(rows)) as progress:
+        return cached_features(rows, settings, cache, progress)
+
+
 def _read_notes(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: cannot be read as UTF-8 text: {error}") from error
-
-
-def _write_report(path: Path, text: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UsageError(
-            f"{path}: cannot be written ({error.strerror or error}); "
-            "free some space or give another place"
-        ) from error

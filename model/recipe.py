@@ -6,12 +6,13 @@ Free of Keras, so that a model bundle can be read without it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeVar, get_args
 
 from model.alphabet import ENGLISH, Alphabet
 from model.augmentation import AugmentationSettings
 from model.features import FeatureSettings
+from model.perturbation import PerturbationSettings
 from model.settings import (
     NOT_CONFIGURABLE,
     BrokenRule,
@@ -21,51 +22,114 @@ from model.settings import (
     at_least,
     between,
     check,
+    one_of,
 )
 
 Settings = TypeVar("Settings")
 
 
+Cell = Literal["gru", "lstm", "rnn"]
+Normalisation = Literal["layer", "batch", "none"]
+Decay = Literal["cosine", "linear", "constant"]
+
+
 @dataclass(frozen=True)
 class NetworkSettings:
-    """Shape of the network.
+    """Shape of the network: convolutions, recurrent layers, a dense layer a frame.
 
     Attributes:
         features: Size of an input frame.
         symbols: Size of the output, the blank included.
-        kernels: Length of each convolution, in its input frames; odd.
+        kernels: Length of each convolution, in its input frames; odd.  None is none.
         strides: Stride of each convolution.
+        dilations: Distance between the frames that a convolution reads, for each; 1
+            for all where empty.
         filters: Channels of the convolutions.
-        layers: Bidirectional GRU layers.
-        units: Units of each direction of a GRU layer.
-        dropout: Share of each GRU layer's inputs dropped in training.
+        cell: Kind of the recurrent layers: gated recurrent units (GRU), long
+            short-term memory (LSTM) or a plain hyperbolic tangent.
+        bidirectional: Whether the recurrent layers read backwards as well.
+        layers: Recurrent layers.
+        units: Units of each direction of a recurrent layer.
+        normalisation: What follows each convolution and recurrent layer: layer
+            normalisation (Ba et al., 2016), batch normalisation (Ioffe and Szegedy,
+            2015) over the frames that are no padding, or nothing.
+        dense: Whether a dense layer makes the outputs; else they are those of the
+            last recurrent layer itself.
+        dropout: Share of each recurrent layer's inputs dropped in training.
+        intermediate: Recurrent layers, counted from 1, after which the dense layer
+            gives outputs for the training as well (Lee and Watanabe, 2021).
     """
 
     features: int = 80
     symbols: int = 29
     kernels: tuple[int, ...] = (11, 7)
     strides: tuple[int, ...] = (2, 2)
+    dilations: tuple[int, ...] = ()
     filters: int = 256
+    cell: Cell = "gru"
+    bidirectional: bool = True
     layers: int = 3
     units: int = 256
+    normalisation: Normalisation = "layer"
+    dense: bool = True
     dropout: float = 0.0
+    intermediate: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         check(
             self,
             at_least(1, "features", "symbols", "filters", "layers", "units"),
             Rule(
-                "must be odd and positive, at least one of them",
+                "must be odd and positive",
                 ("kernels",),
-                lambda kernels: len(kernels) > 0 and all(k > 0 and k % 2 for k in kernels),
+                lambda kernels: all(k > 0 and k % 2 for k in kernels),
             ),
             Rule(
                 "must be at least 1 each, as many as kernels",
                 ("strides",),
                 lambda strides: len(strides) == len(self.kernels) and all(s >= 1 for s in strides),
             ),
+            Rule(
+                "must be empty, or as many as kernels, at least 1 each, 1 where strides are not",
+                ("dilations",),
+                self._can_dilate,
+            ),
+            one_of(get_args(Cell), "cell"),
+            one_of(get_args(Normalisation), "normalisation"),
             Rule("must be 0 or more and below 1", ("dropout",), lambda share: 0 <= share < 1),
+            Rule(
+                "must be true, unless units are symbols and bidirectional is false",
+                ("dense",),
+                lambda dense: dense or (self.units == self.symbols and not self.bidirectional),
+            ),
+            Rule(
+                "must rise from 1 to below layers, and needs dense",
+                ("intermediate",),
+                lambda places: (
+                    all(a < b for a, b in zip((0, *places), (*places, self.layers), strict=True))
+                    and (self.dense or not places)
+                ),
+            ),
         )
+
+    def _can_dilate(self, dilations: tuple[int, ...]) -> bool:
+        return not dilations or (
+            len(dilations) == len(self.kernels)
+            and all(
+                dilation >= 1 and (dilation == 1 or stride == 1)
+                for dilation, stride in zip(dilations, self.strides, strict=False)
+            )
+        )
+
+    @property
+    def directions(self) -> int:
+        """Directions in which a recurrent layer reads: 1 or 2."""
+        return 2 if self.bidirectional else 1
+
+    @property
+    def width(self) -> int:
+        """Size of a frame that leaves a recurrent layer."""
+        return self.directions * self.units
 
     @property
     def stride(self) -> int:
@@ -87,7 +151,7 @@ class TrainingSettings:
     """How the network is trained.
 
     Attributes:
-        minutes: Time to train, the rate falling to zero at its end; 0 uses ``passes``.
+        minutes: Time to train, the rate falling until its end; 0 uses ``passes``.
         passes: Passes over the data when ``minutes`` is 0.
         batch_s: Seconds of speech in a batch, padding included.
         bucket_s: Rising lengths to which utterances are padded, seconds; few
@@ -95,10 +159,21 @@ class TrainingSettings:
         learning_rate: Highest rate of Adam.
         warmup_steps: Steps over which the rate rises.
         hold: Share of the training during which the rate stays at its highest.
+        decay: How the rate falls after that.
+        final_rate: Share of the highest rate that is left at the end; constant keeps it all.
         clip_norm: Largest norm of a gradient.
+        average: Decay of the moving average of the weights in a step, which is judged and
+            exported in place of the weights; 0 for none.
+        intermediate_weight: Share of the loss that the outputs after the layers of
+            ``network.intermediate`` have (Lee and Watanabe, 2021); 0 for none.
         sort_first_pass: Short utterances first in the first pass.
         copies: How often each corpus occurs in a pass; 1 where not named.
+        base_share: Share of the speech in a pass that is drawn from the base manifests,
+            anew for each pass, where there are any.
         checkpoint_minutes: Time between checkpoints.
+        judge_minutes: Training time between evaluations within a pass; 0 evaluates after
+            each pass only.
+        log_steps: Steps between rows of the step log.
         seed: Decides initial weights, order and augmentation.
     """
 
@@ -109,16 +184,24 @@ class TrainingSettings:
     learning_rate: float = 1.5e-3
     warmup_steps: int = 200
     hold: float = 0.2
+    decay: Decay = "cosine"
+    final_rate: float = 0.0
     clip_norm: float = 1.0
+    average: float = 0.0
+    intermediate_weight: float = 0.0
     sort_first_pass: bool = True
     copies: dict[str, int] = field(default_factory=dict)
+    base_share: float = 0.5
     checkpoint_minutes: float = 5.0
+    judge_minutes: float = 0.0
+    log_steps: int = 20
     seed: int = 1
 
     def __post_init__(self) -> None:
         check(
             self,
-            at_least(0, "minutes", "warmup_steps", "seed"),
+            at_least(0, "minutes", "warmup_steps", "judge_minutes", "seed"),
+            at_least(1, "log_steps"),
             above(0, "passes", "batch_s", "learning_rate", "clip_norm", "checkpoint_minutes"),
             Rule(
                 "must rise from above 0, at least one of them",
@@ -128,7 +211,13 @@ class TrainingSettings:
                     and all(a < b for a, b in zip((0.0, *lengths), lengths, strict=False))
                 ),
             ),
-            between(0, 1, "hold"),
+            one_of(get_args(Decay), "decay"),
+            between(0, 1, "hold", "final_rate"),
+            Rule(
+                "must be 0 or more and below 1",
+                ("average", "intermediate_weight", "base_share"),
+                lambda share: 0 <= share < 1,
+            ),
             Rule(
                 "must not be negative",
                 ("copies",),
@@ -143,8 +232,9 @@ class Recipe:
 
     Attributes:
         features: Must equal those of the cached features.
-        network: Shape of the network.
+        network: Shape of the network; its default of ``features`` follows from the features.
         augmentation: Changes to the features.
+        perturbation: Changes to the sound of which they are computed.
         training: Length, rate and order.
         alphabet: Symbols of the transcripts; not part of its YAML.
     """
@@ -152,16 +242,26 @@ class Recipe:
     features: FeatureSettings = field(default_factory=FeatureSettings)
     network: NetworkSettings = field(default_factory=NetworkSettings)
     augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
+    perturbation: PerturbationSettings = field(default_factory=PerturbationSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
     alphabet: Alphabet = field(default=ENGLISH, metadata=NOT_CONFIGURABLE)
 
     def __post_init__(self) -> None:
-        wanted = {"features": self.features.mels, "symbols": self.alphabet.size}
+        if self.network.features == NetworkSettings.features:
+            network = replace(self.network, features=self.features.size)
+            object.__setattr__(self, "network", network)
+        wanted = {"features": self.features.size, "symbols": self.alphabet.size}
         broken = [
             BrokenRule("network", f"its {name} must be {value}", getattr(self.network, name))
             for name, value in wanted.items()
             if getattr(self.network, name) != value
         ]
+        if self.features.kind == "mfcc" and self.augmentation.vocal_tract:
+            rule = "its vocal_tract must be 0 where features.kind is mfcc: cepstra have no mel axis"
+            broken.append(BrokenRule("augmentation", rule, self.augmentation.vocal_tract))
+        if self.training.intermediate_weight and not self.network.intermediate:
+            rule = "its intermediate_weight must be 0 where network.intermediate is empty"
+            broken.append(BrokenRule("training", rule, self.training.intermediate_weight))
         if broken:
             raise RangeError(broken)
 
@@ -186,6 +286,7 @@ def recipe_from(values: Mapping[str, Any]) -> Recipe:
         features=settings_from(FeatureSettings, values["features"]),
         network=settings_from(NetworkSettings, values["network"]),
         augmentation=settings_from(AugmentationSettings, values["augmentation"]),
+        perturbation=settings_from(PerturbationSettings, values.get("perturbation", {})),
         training=settings_from(TrainingSettings, values["training"]),
         alphabet=settings_from(Alphabet, values["alphabet"]),
     )

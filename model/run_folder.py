@@ -1,4 +1,4 @@
-"""The folder of a training: what it was given, and its log, beside its checkpoints.
+"""The folder of a training: what it was given, beside its checkpoints and logs.
 
 ``recipe.json``, ``statistics.npz`` and ``data.json`` (hours by corpus, a digest of
 the recordings, versions of the libraries) let a training be resumed by nothing
@@ -7,29 +7,26 @@ else than it was started with, and be exported later.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from model.checkpoint import Progress, checkpoints
+from model.checkpoint import BEST_FILE, checkpoints
 from model.errors import TrainingError
 from model.features import FeatureStatistics
 from model.manifest import Utterance
-from model.recipe import Recipe
+from model.recipe import Recipe, recipe_from
 from model.statistics import load_statistics, save_statistics
 
 RECIPE_FILE = "recipe.json"
 STATISTICS_FILE = "statistics.npz"
 DATA_FILE = "data.json"
-LOG_FILE = "log.csv"
-LOG_COLUMNS = ("step", "pass", "minutes", "speech_hours", "loss", "wer", "cer")
 LIBRARIES = ("keras", "numpy", "scipy", "soxr")
 """Those whose version is recorded, besides the backend's."""
 
@@ -43,12 +40,18 @@ class TrainingInputs:
         statistics: Normalise the features.
         hours: Hours of speech to learn from, by corpus.
         digest: Of the recordings' names, transcripts and order; see :func:`digest_rows`.
+        manifests: Digest of each manifest's content, by its path; see
+            :func:`digest_files`.  Names what was edited, no more.
+        init: Name, weights' digest and notes on the data of the bundle that it started
+            from; empty for none.
     """
 
     recipe: Recipe
     statistics: FeatureStatistics
     hours: Mapping[str, float]
     digest: str
+    manifests: Mapping[str, str] = field(default_factory=dict)
+    init: Mapping[str, str] = field(default_factory=dict)
 
 
 def prepare_folder(folder: Path, inputs: TrainingInputs, backend: str) -> None:
@@ -95,39 +98,41 @@ def read_data(folder: Path) -> dict[str, Any]:
 
 
 def digest_rows(rows: Sequence[Utterance]) -> str:
-    """Return a digest that is equal for equal names, transcripts, lengths and order."""
-    content = [[row.audio.name, row.text, row.duration, row.corpus] for row in rows]
+    """Return a digest that is equal for equal names, transcripts, lengths, weights and order."""
+    content = [
+        [row.audio.name, row.text, row.duration, row.corpus, *[row.weight] * (row.weight != 1)]
+        for row in rows
+    ]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def append_log(folder: Path, progress: Progress) -> None:
-    """Add a line to the log, its header first where it is new.
+def digest_files(paths: Iterable[Path]) -> dict[str, str]:
+    """Return a digest of the content of each file by its path; "" where it cannot be read."""
+    return {str(path.resolve()): _digest_file(path) for path in paths}
 
-    Raises:
-        TrainingError: If it cannot be written.
-    """
-    path = folder / LOG_FILE
-    figures = [
-        progress.step,
-        progress.passed,
-        round(progress.seconds / 60, 2),
-        round(progress.speech_s / 3600, 2),
-        *(round(value, 4) for value in (progress.loss, progress.wer, progress.cer)),
-    ]
+
+def changed_files(digests: Mapping[str, str]) -> list[str]:
+    """Return which files of :func:`digest_files` are no longer what they were."""
+    now = digest_files(map(Path, digests))
+    return [path for path, digest in digests.items() if now[path] != digest]
+
+
+def _digest_file(path: Path) -> str:
     try:
-        new = not path.exists()
-        with path.open("a", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([LOG_COLUMNS, figures] if new else [figures])
-    except OSError as error:
-        raise TrainingError(
-            f"{path}: cannot be written ({error.strerror or error}); free some space and start "
-            "again: training resumes from the last checkpoint"
-        ) from error
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
 
 
 def _record(folder: Path, inputs: TrainingInputs, backend: str) -> None:
-    versions = {name: version(name) for name in (*LIBRARIES, backend)}
-    data = {"hours": dict(inputs.hours), "digest": inputs.digest, "versions": versions}
+    (folder / BEST_FILE).unlink(missing_ok=True)
+    data = {
+        "hours": dict(inputs.hours),
+        "digest": inputs.digest,
+        "manifests": dict(inputs.manifests),
+        "init": dict(inputs.init),
+        "versions": {name: version(name) for name in (*LIBRARIES, backend)},
+    }
     save_statistics(folder / STATISTICS_FILE, inputs.statistics)
     (folder / DATA_FILE).write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
     (folder / RECIPE_FILE).write_text(_recipe_text(inputs.recipe), encoding="utf-8")
@@ -138,10 +143,11 @@ def _compare(folder: Path, inputs: TrainingInputs) -> None:
     data, statistics = read_data(folder), folder / STATISTICS_FILE
     recipe = folder / RECIPE_FILE
     same = {
-        "another recipe": recipe.exists()
-        and recipe.read_bytes() == _recipe_text(inputs.recipe).encode(),
-        "other recordings": data.get("hours", inputs.hours) == inputs.hours
+        "another recipe": _holds_recipe(recipe, inputs.recipe),
+        f"other recordings{_edited(data.get('manifests', {}))}": data.get("hours", inputs.hours)
+        == inputs.hours
         and data.get("digest", inputs.digest) == inputs.digest,
+        "another initial model": data.get("init", inputs.init) == inputs.init,
         "other feature statistics": not statistics.exists()
         or _equal(load_statistics(statistics), inputs.statistics),
     }
@@ -151,6 +157,20 @@ def _compare(folder: Path, inputs: TrainingInputs) -> None:
                 f"{folder}: holds a training with {difference}; give another folder, "
                 "or delete that one to start anew"
             )
+
+
+def _holds_recipe(path: Path, recipe: Recipe) -> bool:
+    """Whether a file holds a recipe; keys that it was written without have their defaults."""
+    try:
+        return recipe_from(json.loads(path.read_text(encoding="utf-8"))) == recipe
+    except (AttributeError, KeyError, OSError, TypeError, ValueError):
+        return False
+
+
+def _edited(manifests: Mapping[str, str]) -> str:
+    """Return which manifests were edited since they were recorded, as part of a message."""
+    names = ", ".join(changed_files(manifests))
+    return f" ({names} was changed since it started: undo that to go on)" if names else ""
 
 
 def _recipe_text(recipe: Recipe) -> str:

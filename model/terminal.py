@@ -58,10 +58,14 @@ class Terminal:
 
 
 class FitDisplay:
-    """Shows a training as it runs: a bar with its figures, and a line for each evaluation."""
+    """Shows a training as it runs: a bar with its figures, and a line for each evaluation.
+
+    Args:
+        terminal: Where.
+    """
 
     def __init__(self, terminal: Terminal) -> None:
-        self._terminal = terminal
+        self.terminal = terminal
         self._bar = Progress(
             TextColumn("training"),
             BarColumn(),
@@ -70,7 +74,7 @@ class FitDisplay:
             console=terminal.log,
         )
         self._task = self._bar.add_task("training", total=1.0, figures="")
-        self._evaluated = ""
+        self._evaluated = -1
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -82,15 +86,21 @@ class FitDisplay:
     def update(self, progress: TrainingProgress, share: float) -> None:
         """Show how far the training has come; ``share`` is 0 to 1."""
         self._bar.update(self._task, completed=share, figures=describe(progress, share))
-        rates = f"WER {100 * progress.wer:.1f} %, CER {100 * progress.cer:.1f} %"
-        if progress.wer == progress.wer and rates != self._evaluated:
-            self._evaluated = rates
-            self._terminal.say(f"step {progress.step}: loss {progress.loss:.3f}, {rates}")
+        if progress.wer == progress.wer and progress.judged != self._evaluated:
+            self._evaluated = progress.judged
+            rates = f"WER {100 * progress.wer:.1f} %, CER {100 * progress.cer:.1f} %"
+            self.terminal.say(f"step {progress.judged}: {_loss(progress)}{rates}")
 
 
 def describe(progress: TrainingProgress, share: float) -> str:
     """Return loss, word error rate, hours of speech an hour, and the time left."""
+    if not progress.step:
+        return ""
     speed = progress.speech_s / max(progress.seconds, 1e-9)
     left = progress.seconds * (1 - share) / share if share else 0.0
-    wer = "" if progress.wer != progress.wer else f"  WER {100 * progress.wer:.1f} %"
-    return f"loss {progress.loss:.3f}{wer}  {speed:.0f} h/h  {left / 60:.0f} min left"
+    wer = "" if progress.wer != progress.wer else f"WER {100 * progress.wer:.1f} %, "
+    return f"{_loss(progress)}{wer}{speed:.0f} h/h, {left / 60:.0f} min left"
+
+
+def _loss(progress: TrainingProgress) -> str:
+    return "" if progress.loss != progress.loss else f"loss {progress.loss:.3f}, "

@@ -19,7 +19,7 @@ class UtteranceFeatures:
 
     Attributes:
         utterance: Number of the utterance.
-        features: float32 (frames, mels), frames at least 1.
+        features: float32 (frames, size), frames at least 1.
         end: Index in the stream up to which its audio has been used.
     """
 

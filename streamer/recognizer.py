@@ -30,7 +30,7 @@ class AcousticSession(Protocol):
     """One utterance inside the acoustic model; see ``model.acoustic``."""
 
     def push(self, features: np.ndarray) -> None:
-        """Add float32 (frames, mels)."""
+        """Add float32 (frames, size)."""
         ...
 
     def log_probs(self, frames: int | None = None, final: bool = False) -> np.ndarray:

@@ -13,7 +13,13 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = {"model", "lm", "streamer"}
 FROM_MODEL_IN_LM = {"model.alphabet", "model.errors", "model.text"}
-LIGHT_MODEL_MODULES = ["model.features", "model.manifest", "model.settings"]
+LIGHT_MODEL_MODULES = [
+    "model.feature_cache",
+    "model.feature_command",
+    "model.features",
+    "model.manifest",
+    "model.settings",
+]
 HEAVY = {"tensorflow", "keras", "jax", "sounddevice", "kenlm", "librosa", "matplotlib"}
 
 

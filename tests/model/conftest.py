@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -10,6 +12,9 @@ import soundfile
 
 from model.manifest import Utterance, write_manifest
 from model.recipe import NetworkSettings, Recipe, TrainingSettings
+
+if TYPE_CHECKING:
+    from model.training import Trainer, TrainingData
 
 RATE = 16_000
 TEXTS = ("ab", "ba cab", "cab", "abba", "a cab", "bac ab", "cc", "b a c", "ca", "bab", "ac", "abc")
@@ -47,6 +52,16 @@ def tone_manifest(tone_rows: list[Utterance]) -> Path:
 
 
 @pytest.fixture(scope="session")
+def dev_manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a manifest of other takes of the same texts, to judge by."""
+    folder = tmp_path_factory.mktemp("dev") / "tones"
+    takes = enumerate(TEXTS, len(TEXTS))
+    rows = [write_recording(folder / f"{i:02}.wav", text, i) for i, text in takes]
+    write_manifest(folder / "manifest.jsonl", rows)
+    return folder / "manifest.jsonl"
+
+
+@pytest.fixture(scope="session")
 def tiny_recipe() -> Recipe:
     return Recipe(
         network=NetworkSettings(kernels=(5,), strides=(2,), filters=12, layers=1, units=12),
@@ -54,3 +69,35 @@ def tiny_recipe() -> Recipe:
             passes=2, batch_s=2.0, bucket_s=(2.0,), learning_rate=5e-3, warmup_steps=2
         ),
     )
+
+
+@pytest.fixture(scope="session")
+def tone_data(
+    tone_rows: Sequence[Utterance], tmp_path_factory: pytest.TempPathFactory, tiny_recipe: Recipe
+) -> TrainingData:
+    from model.feature_cache import cached_features
+    from model.training import TrainingData
+
+    cache = tmp_path_factory.mktemp("cache")
+    return TrainingData(tone_rows, cached_features(tone_rows, tiny_recipe.features, cache))
+
+
+@pytest.fixture
+def make_trainer(
+    tone_data: TrainingData, tiny_recipe: Recipe, tmp_path: Path
+) -> Callable[..., Trainer]:
+    """Return what makes a training in a folder, of the tones where not told otherwise."""
+
+    def make(
+        folder: str = "run",
+        recipe: Recipe = tiny_recipe,
+        train: TrainingData = tone_data,
+        dev: TrainingData = tone_data,
+        **options: object,
+    ) -> Trainer:
+        from model.training import Trainer
+
+        statistics = tone_data.features.statistics()
+        return Trainer(recipe, train, dev, statistics, tmp_path / folder, **options)  # type: ignore[arg-type]
+
+    return make

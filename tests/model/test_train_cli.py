@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -17,12 +19,13 @@ import soundfile
 from rich.console import Console
 
 from model.bundle import load_bundle
-from model.checkpoint import checkpoints
+from model.checkpoint import checkpoints, newest_checkpoint
 from model.commands import on_first_signal
 from model.features import FeatureStatistics
 from model.manifest import Utterance, read_manifest
 from model.statistics import load_statistics, save_statistics
 from model.terminal import Terminal
+from model.training_log import read_log
 from train import main
 
 TINY = [
@@ -40,8 +43,9 @@ TINY = [
 class Screen:
     """Runs the program and keeps what it shows."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, dev: Path) -> None:
         self.folder = folder
+        self.dev = dev
         self.out = io.StringIO()
         self.log: io.StringIO = io.StringIO()
 
@@ -50,18 +54,30 @@ class Screen:
         return main([str(argument) for argument in arguments], terminal)
 
     def fit(self, manifest: Path, *more: str | Path) -> int:
-        overrides = [part for value in TINY for part in ("--set", value)]
-        return self.run(
-            *("fit", "--manifest", manifest, "--dev", manifest, "--output", self.folder / "run"),
-            *("--cache", self.folder / "cache", *overrides, *more),
+        return self.run(*self._fit_arguments(manifest, *more))
+
+    def start(self, manifest: Path, *more: str | Path) -> subprocess.Popen[bytes]:
+        """Start a training in a process of its own, which shows nothing."""
+        return subprocess.Popen(
+            [sys.executable, "train.py", *map(str, self._fit_arguments(manifest, *more))],
+            cwd=Path(__file__).resolve().parents[2],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
+
+    def _fit_arguments(self, manifest: Path, *more: str | Path) -> list[str | Path]:
+        overrides = [part for value in TINY for part in ("--set", value)]
+        return [
+            *("fit", "--manifest", manifest, "--dev", self.dev, "--output", self.folder / "run"),
+            *("--cache", self.folder / "cache", *overrides, *more),
+        ]
 
 
 @pytest.fixture
-def screen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Screen:
+def screen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dev_manifest: Path) -> Screen:
     monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
-    return Screen(tmp_path)
+    return Screen(tmp_path, dev_manifest)
 
 
 @pytest.fixture
@@ -98,6 +114,15 @@ def test_the_whole_way_from_recordings_to_a_model(
     assert bundle.provenance.hours.keys() == {"speech"}
     assert "WER" in screen.log.getvalue()
 
+    tuned = tmp_path / "tuned"
+    tune = ("--init", tmp_path / "run" / "bundle", "--output", tuned, "--base", manifest)
+    assert screen.fit(manifest, *tune) == 0
+    assert load_bundle(tuned / "bundle").provenance.recipe["init"]["name"] == "run"
+    assert "Fine-tuned from the model run, " in (tuned / "bundle" / "MODEL_CARD.md").read_text()
+    assert read_log(tuned / "log.csv")["step"][0] == 0
+    assert screen.fit(manifest, *tune, "--stats", stats) == 2
+    assert "--stats: the model of --init brings its own" in screen.log.getvalue()
+
     report = tmp_path / "reports" / "report.json"
     evaluate = ("evaluate", "--bundle", tmp_path / "run" / "bundle", "--manifest", manifest)
     assert screen.run(*evaluate, "--output", report) == 0
@@ -111,13 +136,14 @@ def test_the_whole_way_from_recordings_to_a_model(
     assert "| overall | 3 |" in report.with_suffix(".md").read_text()
 
     exported = tmp_path / "models" / "tones"
-    assert screen.run("export", "--run", tmp_path / "run", "--output", exported) == 0
+    export = ("export", "--run", tmp_path / "run", "--output", exported)
+    assert screen.run(*export, "--checkpoint", "newest") == 0
     assert load_bundle(exported).name == "tones"
     (tmp_path / "run" / "statistics.npz").unlink()
     notes = tmp_path / "notes.md"
     notes.write_text("Tones: CC0.\n")
     given = ("--stats", stats, "--manifest", manifest, "--name", "again", "--notes", notes)
-    assert screen.run("export", "--run", tmp_path / "run", "--output", exported, *given) == 0
+    assert screen.run(*export, *given) == 0
     assert load_bundle(exported).name == "again"
 
     (exported / "LICENSE").write_text("")
@@ -158,9 +184,32 @@ def test_a_signal_saves_a_checkpoint_and_the_same_command_goes_on(
     [checkpoint] = checkpoints(screen.folder / "run")
     assert not (screen.folder / "run" / "bundle").exists()
     assert screen.fit(tone_manifest) == 0
-    assert load_bundle(screen.folder / "run" / "bundle").provenance.steps == 2 * int(
-        checkpoint.stem.split("-")[1]
-    )
+    [*_, last] = checkpoints(screen.folder / "run")
+    first_step, last_step = (int(path.stem.split("-")[1]) for path in (checkpoint, last))
+    assert last_step == 2 * first_step
+    assert (screen.folder / "run" / "bundle").exists()
+
+
+def test_a_training_killed_at_any_moment_ends_with_the_weights_of_one_that_was_not(
+    screen: Screen, tone_manifest: Path, tmp_path: Path
+) -> None:
+    values = ("passes=4", "batch_s=1", "average=0.9", "checkpoint_minutes=1e-5")
+    more = [part for value in values for part in ("--set", f"training.{value}")]
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    process = screen.start(tone_manifest, *more, "--output", killed)
+    while not checkpoints(killed) and process.poll() is None:
+        time.sleep(0.01)
+    time.sleep(random.uniform(0, 0.3))
+    process.kill()
+    process.wait()
+    for folder in (killed, whole):
+        assert screen.fit(tone_manifest, *more, "--output", folder) == 0
+    ours, theirs = (newest_checkpoint(folder, pytest.fail) for folder in (killed, whole))
+    assert ours is not None
+    assert theirs is not None
+    assert ours.progress.step == theirs.progress.step
+    for (name, mine), yours in zip(ours.arrays.items(), theirs.arrays.values(), strict=True):
+        np.testing.assert_array_equal(mine, yours, err_msg=name)
 
 
 @pytest.fixture
@@ -173,10 +222,10 @@ def interruptible() -> Iterator[None]:
 
 @pytest.mark.usefixtures("interruptible")
 def test_training_with_jax_keeps_the_talk_of_libraries_off_the_terminal(
-    tone_manifest: Path, tmp_path: Path
+    tone_manifest: Path, dev_manifest: Path, tmp_path: Path
 ) -> None:
     overrides = [part for value in TINY for part in ("--set", value)]
-    files = ("--manifest", tone_manifest, "--dev", tone_manifest, "--output", tmp_path / "run")
+    files = ("--manifest", tone_manifest, "--dev", dev_manifest, "--output", tmp_path / "run")
     done = subprocess.run(
         [sys.executable, "train.py", "fit", *files, "--cache", tmp_path / "cache", *overrides],
         env={**os.environ, "KERAS_BACKEND": "jax"},
@@ -213,7 +262,7 @@ def test_bad_recordings_stop_the_manifest_unless_they_are_skipped(
     output = tmp_path / "m.jsonl"
     assert screen.run("manifest", speech, "--output", output) == 2
     assert not output.exists()
-    for part in ("7-70.trans.txt:13: ", "extra.wav: not readable", "2 problems; ", "--skip-bad"):
+    for part in ("7-70.trans.txt:13: ", "extra.wav: not readable", "2 problems (", "--skip-bad"):
         assert part in screen.log.getvalue()
     assert screen.run("manifest", speech, "--output", output, "--skip-bad") == 0
     assert "12 recordings" in screen.log.getvalue()
@@ -258,8 +307,8 @@ Arguments = Callable[[Path, Path], list[str | Path]]
             "features.mel: is unknown; did you mean mels?",
         ),
         (
-            lambda tmp, m: ["stats", m, "--set", "features.mels=40"],
-            "network: its features must be 40, got 80",
+            lambda tmp, m: ["stats", m, "--set", "network.features=40"],
+            "--set network.features=40: network: its features must be 80",
         ),
         (
             lambda tmp, m: ["evaluate", "--bundle", tmp / "gone", "--manifest", m],
@@ -284,6 +333,10 @@ Arguments = Callable[[Path, Path], list[str | Path]]
         (
             lambda tmp, m: ["fit", "--manifest", m, "--dev", tmp / "gone", "--output", tmp / "run"],
             "gone: cannot be read as a manifest",
+        ),
+        (
+            lambda tmp, m: ["fit", "--manifest", m, "--dev", m, "--output", tmp / "run"],
+            "12 recordings to learn from are in --dev as well",
         ),
     ],
 )
@@ -326,7 +379,7 @@ def test_wrong_usage_exits_with_2(arguments: list[str], capsys: pytest.CaptureFi
     assert "usage: train.py" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["manifest", "stats", "fit", "evaluate", "export"])
+@pytest.mark.parametrize("command", ["manifest", "stats", "features", "fit", "evaluate", "export"])
 def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main([command, "--help"])

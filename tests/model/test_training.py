@@ -5,7 +5,7 @@ import dataclasses
 import itertools
 import json
 import resource
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,38 +15,28 @@ from model.augmentation import AugmentationSettings
 from model.checkpoint import Progress, checkpoints, newest_checkpoint
 from model.errors import BundleError, ManifestError, TrainingError, UsageError
 from model.export import bundle_from_run
-from model.feature_cache import CachedFeatures, cached_features
+from model.feature_cache import CachedFeatures, FeatureShard
 from model.features import FeatureStatistics
-from model.manifest import Utterance
 from model.recipe import Recipe, recipe_from
-from model.run_folder import LOG_COLUMNS
 from model.statistics import load_statistics, save_statistics
 from model.training import Trainer, TrainingData
+from model.training_log import LOG_COLUMNS
 
 Make = Callable[..., Trainer]
 
 
 @pytest.fixture(scope="module")
-def data(
-    tone_rows: Sequence[Utterance], tmp_path_factory: pytest.TempPathFactory, tiny_recipe: Recipe
-) -> TrainingData:
-    features = cached_features(tone_rows, tiny_recipe.features, tmp_path_factory.mktemp("cache"))
-    return TrainingData(tone_rows, features)
+def data(tone_data: TrainingData) -> TrainingData:
+    return tone_data
 
 
 @pytest.fixture
-def make(data: TrainingData, tiny_recipe: Recipe, tmp_path: Path) -> Make:
-    def build(
-        folder: str = "run",
-        recipe: Recipe = tiny_recipe,
-        train: TrainingData = data,
-        dev: TrainingData = data,
-        **options: object,
-    ) -> Trainer:
-        statistics = data.features.statistics()
-        return Trainer(recipe, train, dev, statistics, tmp_path / folder, **options)  # type: ignore[arg-type]
+def make(make_trainer: Make) -> Make:
+    return make_trainer
 
-    return build
+
+def in_memory(frames: np.ndarray, ends: np.ndarray) -> CachedFeatures:
+    return CachedFeatures((FeatureShard(frames, ends),), frames.shape[1])
 
 
 def change(recipe: Recipe, **training: object) -> Recipe:
@@ -56,13 +46,13 @@ def change(recipe: Recipe, **training: object) -> Recipe:
     )
 
 
-def weights(trainer: Trainer) -> list[np.ndarray]:
-    return [np.asarray(variable) for variable in trainer.network.trainable_variables]
-
-
 def assert_same_weights(one: Trainer, other: Trainer) -> None:
-    for ours, theirs in zip(weights(one), weights(other), strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-6)
+    """Hold weights, their average and the optimizer's state against each other, bit by bit."""
+    ours, theirs = (newest_checkpoint(trainer.folder, pytest.fail) for trainer in (one, other))
+    assert ours is not None
+    assert theirs is not None
+    for (name, mine), (_, yours) in zip(ours.arrays.items(), theirs.arrays.items(), strict=True):
+        np.testing.assert_array_equal(mine, yours, err_msg=name)
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +120,8 @@ def run_to_step(make: Make, step: int, recipe: Recipe, **options: object) -> Tra
 @pytest.fixture(scope="module")
 def three_passes(tiny_recipe: Recipe) -> Recipe:
     return dataclasses.replace(
-        change(tiny_recipe, passes=3), augmentation=AugmentationSettings(masks_from=0.5)
+        change(tiny_recipe, passes=3, average=0.9),
+        augmentation=AugmentationSettings(masks_from=0.5),
     )
 
 
@@ -187,9 +178,10 @@ def test_minutes_end_a_training_and_its_rate(make: Make, tiny_recipe: Recipe) ->
 def test_a_loss_that_is_not_finite_names_the_recordings(
     make: Make, data: TrainingData, tiny_recipe: Recipe
 ) -> None:
-    frames = np.array(data.features.frames)
-    frames[: data.features.ends[0]] = np.nan
-    bad = TrainingData(data.rows, CachedFeatures(frames, data.features.ends))
+    [shard] = data.features.shards
+    frames = np.array(shard.frames)
+    frames[: shard.ends[0]] = np.nan
+    bad = TrainingData(data.rows, in_memory(frames, shard.ends))
     trainer = make(recipe=change(tiny_recipe, batch_s=0.1), train=bad)
     with pytest.raises(
         TrainingError, match=r"the loss became nan at step .*on \S*00\.wav; "
@@ -228,11 +220,12 @@ def test_damaged_checkpoints_alone_stop_the_training(make: Make, tiny_recipe: Re
 def test_a_full_disk_keeps_the_checkpoint_before(make: Make, tiny_recipe: Recipe) -> None:
     trainer = run_to_step(make, 3, tiny_recipe)
     before = {path: path.read_bytes() for path in trainer.folder.glob("checkpoint-*")}
+    notices: list[str] = []
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (8_192, hard))
     try:
         with pytest.raises(TrainingError, match=r"cannot be written .*free some space"):
-            run_to_step(make, 6, tiny_recipe)
+            run_to_step(make, 6, tiny_recipe, notify=notices.append)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     after = {path: path.read_bytes() for path in trainer.folder.glob("checkpoint-*")}
@@ -246,9 +239,8 @@ def test_a_folder_with_other_inputs_is_refused(
     folder = run_to_step(make, 1, tiny_recipe).folder
     with pytest.raises(TrainingError, match="a training with another recipe"):
         make("parts", change(tiny_recipe, seed=7)).run()
-    fewer = TrainingData(
-        data.rows[:4], CachedFeatures(data.features.frames, data.features.ends[:4])
-    )
+    [shard] = data.features.shards
+    fewer = TrainingData(data.rows[:4], in_memory(shard.frames, shard.ends[:4]))
     with pytest.raises(TrainingError, match="a training with other recordings"):
         make("parts", train=fewer).run()
     first = dataclasses.replace(data.rows[0], text="ca")
@@ -302,14 +294,14 @@ def test_nothing_to_train_on_is_an_error(
 def test_training_without_dev_recordings_has_no_error_rate(
     make: Make, data: TrainingData, tiny_recipe: Recipe
 ) -> None:
-    none = TrainingData([], CachedFeatures(data.features.frames[:0], data.features.ends[:0]))
+    none = TrainingData([], CachedFeatures((), data.features.size))
     progress = make(recipe=change(tiny_recipe, passes=1), dev=none).run()
     assert progress.wer != progress.wer
 
 
-def test_the_bundle_is_the_newest_checkpoint(finished: tuple[Trainer, list[float]]) -> None:
+def test_a_bundle_can_be_the_newest_checkpoint(finished: tuple[Trainer, list[float]]) -> None:
     trainer, _ = finished
-    bundle = bundle_from_run(trainer.folder, "tones", notify=pytest.fail)
+    bundle = bundle_from_run(trainer.folder, "tones", notify=pytest.fail, checkpoint="newest")
     for variable in trainer.network.trainable_variables:
         np.testing.assert_array_equal(bundle.weights[variable.path], variable)
     assert bundle.name == "tones"
