@@ -10,15 +10,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from model import commands
-from model.checkpoint import CHOICES
+from model.commands.common import BACKENDS, RecipeOptions
+from model.commands.export import export
+from model.commands.statistics import show_statistics
+from model.commands.terminal import Terminal
+from model.corpora.layouts import LAYOUTS
+from model.corpora.manifest import SOURCES, checked_weight
 from model.errors import CaptionerError
-from model.layouts import LAYOUTS
-from model.manifest import SOURCES, checked_weight
-from model.noises import COLOURS
 from model.recipe import Recipe
 from model.settings import load_settings
-from model.terminal import Terminal
+from model.training.checkpoint import CHOICES
+from model.variation.noises import COLOURS
 
 EXAMPLES = """\
 examples:
@@ -40,7 +42,7 @@ exit codes: 0 finished, 1 failed or stopped while running, 2 wrong usage or inpu
 def main(arguments: Sequence[str] | None = None, terminal: Terminal | None = None) -> int:
     """Run one command and return the exit code."""
     options = parser().parse_args(arguments)
-    os.environ.setdefault("KERAS_BACKEND", commands.BACKENDS[0])
+    os.environ.setdefault("KERAS_BACKEND", BACKENDS[0])
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # TensorFlow warns of batch shapes that are compiled on purpose, Matplotlib of a home
     # folder that it cannot write to.
@@ -391,11 +393,9 @@ def _run(options: argparse.Namespace, terminal: Terminal) -> bool:
         case "manifest":
             _manifest(options, terminal)
         case "stats":
-            commands.show_statistics(
-                options.manifests, options.output, _recipe_options(options), terminal
-            )
+            show_statistics(options.manifests, options.output, _recipe_options(options), terminal)
         case "features":
-            from model.feature_command import show_features
+            from model.commands.features import show_features
 
             recipe = load_settings(Recipe, options.config, options.overrides)
             show_features(options.audio, options.plot, recipe.features, terminal)
@@ -406,7 +406,7 @@ def _run(options: argparse.Namespace, terminal: Terminal) -> bool:
         case "evaluate":
             return _evaluate(options, terminal)
         case "export":
-            commands.export(
+            export(
                 options.run,
                 options.output,
                 options.name,
@@ -420,8 +420,8 @@ def _run(options: argparse.Namespace, terminal: Terminal) -> bool:
 
 
 def _fit(options: argparse.Namespace, terminal: Terminal) -> bool:
-    from model.fit_command import FitOptions, fit
-    from model.hosts import find_hosts
+    from model.commands.fit import FitOptions, fit
+    from model.training.hosts import find_hosts
 
     return fit(
         FitOptions(
@@ -440,14 +440,14 @@ def _fit(options: argparse.Namespace, terminal: Terminal) -> bool:
 
 
 def _perturb(options: argparse.Namespace, terminal: Terminal) -> None:
-    from model.perturb_command import perturb
+    from model.commands.perturb import perturb
 
     recipe = _recipe_options(options).load()
     perturb(options.audio, options.output, options.seed, recipe, terminal)
 
 
 def _evaluate(options: argparse.Namespace, terminal: Terminal) -> bool:
-    from model.evaluate_command import EvaluationOptions, evaluate
+    from model.commands.evaluate import EvaluationOptions, evaluate
 
     return evaluate(
         EvaluationOptions(
@@ -465,8 +465,8 @@ def _evaluate(options: argparse.Namespace, terminal: Terminal) -> bool:
 
 
 def _manifest(options: argparse.Namespace, terminal: Terminal) -> None:
-    from model.corpora import CorpusOptions
-    from model.manifest_command import make_manifest
+    from model.commands.manifest import make_manifest
+    from model.corpora.finding import CorpusOptions
 
     how = CorpusOptions(
         corpus=options.corpus,
@@ -479,8 +479,8 @@ def _manifest(options: argparse.Namespace, terminal: Terminal) -> None:
     make_manifest(options.sources, options.output, how, options.dev, options.skip_bad, terminal)
 
 
-def _recipe_options(options: argparse.Namespace) -> commands.RecipeOptions:
-    return commands.RecipeOptions(options.config, options.overrides, options.cache)
+def _recipe_options(options: argparse.Namespace) -> RecipeOptions:
+    return RecipeOptions(options.config, options.overrides, options.cache)
 
 
 if __name__ == "__main__":

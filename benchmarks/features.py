@@ -33,8 +33,8 @@ import librosa
 import numpy as np
 
 from model.audio import read_audio
+from model.corpora.manifest import read_manifest
 from model.features import LOG_FLOOR, FeatureExtractor, FeatureSettings
-from model.manifest import read_manifest
 
 CLIPS = Path(__file__).resolve().parent.parent / "tests" / "data" / "speech" / "manifest.jsonl"
 SETTINGS = FeatureSettings()

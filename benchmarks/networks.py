@@ -26,16 +26,16 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from model.checkpoint import Progress, newest_checkpoint
-from model.commands import BACKENDS, RecipeOptions
+from model.commands.common import BACKENDS, RecipeOptions
+from model.commands.fit import FitOptions, fit
+from model.commands.terminal import Terminal
+from model.corpora.manifest import Utterance, read_manifests, write_manifest
 from model.errors import CaptionerError
 from model.files import write_whole
-from model.fit_command import FitOptions, fit
-from model.manifest import Utterance, read_manifests, write_manifest
 from model.recipe import NetworkSettings
-from model.run_folder import digest_rows
 from model.settings import format_settings
-from model.terminal import Terminal
+from model.training.checkpoint import Progress, newest_checkpoint
+from model.training.run_folder import digest_rows
 from model.weights import weight_shapes
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -20,8 +20,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from lm.decoder import GreedyDecoder
 from model.acoustic import AcousticModel
 from model.audio import read_audio
-from model.evaluation import error_rates
-from model.manifest import Utterance, read_manifest
+from model.corpora.manifest import Utterance, read_manifest
+from model.evaluation.rates import error_rates
 from streamer.app import build_stream, load_model
 from streamer.events import Event, FinalTranscript, Summary
 from streamer.replay import WavReplaySource

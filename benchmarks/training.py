@@ -103,8 +103,8 @@ def _summary(seconds: dict[int, list[float]]) -> dict[str, float]:
 
 def _step_seconds(kind: str, steps: int) -> dict[int, list[float]]:
     """Train; return the seconds of each step by the frames of its shape."""
-    from model.augmentation import AugmentationSettings
     from model.recipe import Recipe, TrainingSettings
+    from model.variation.augmentation import AugmentationSettings
 
     # In order of length, and none changed: the first ``steps`` batches are of the first length.
     recipe = Recipe(
@@ -126,8 +126,8 @@ def _recordings(recipe: Any, steps: int) -> tuple[list[Any], Any]:
     """Return manifest rows and random features: ``steps`` batches of each length."""
     import numpy as np
 
-    from model.feature_cache import CachedFeatures, FeatureShard
-    from model.manifest import Utterance
+    from model.corpora.manifest import Utterance
+    from model.training.feature_cache import CachedFeatures, FeatureShard
 
     random = np.random.default_rng(1)
     rows = []
@@ -143,8 +143,8 @@ def _recordings(recipe: Any, steps: int) -> tuple[list[Any], Any]:
 
 def _ours(recipe: Any, rows: list[Any], features: Any) -> list[float]:
     """Train with the project's trainer; return the seconds of each step."""
-    from model.feature_cache import CachedFeatures
-    from model.training import Trainer, TrainingData
+    from model.training.feature_cache import CachedFeatures
+    from model.training.trainer import Trainer, TrainingData
 
     ends = [0.0]
 

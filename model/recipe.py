@@ -10,9 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar, get_args
 
 from model.alphabet import ENGLISH, Alphabet
-from model.augmentation import AugmentationSettings
 from model.features import FeatureSettings
-from model.perturbation import PerturbationSettings
 from model.settings import (
     NOT_CONFIGURABLE,
     BrokenRule,
@@ -24,6 +22,8 @@ from model.settings import (
     check,
     one_of,
 )
+from model.variation.augmentation import AugmentationSettings
+from model.variation.perturbation import PerturbationSettings
 
 Settings = TypeVar("Settings")
 

@@ -14,10 +14,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = {"model", "lm", "streamer"}
 FROM_MODEL_IN_LM = {"model.alphabet", "model.errors", "model.text"}
 LIGHT_MODEL_MODULES = [
-    "model.feature_cache",
-    "model.feature_command",
+    "model.training.feature_cache",
+    "model.commands.features",
     "model.features",
-    "model.manifest",
+    "model.corpora.manifest",
     "model.settings",
 ]
 HEAVY = {"tensorflow", "keras", "jax", "sounddevice", "kenlm", "librosa", "matplotlib"}

@@ -22,8 +22,8 @@ import pytest
 import soundfile
 
 from model.audio import read_audio
-from model.evaluation import error_rates
-from model.manifest import Utterance, read_manifest
+from model.corpora.manifest import Utterance, read_manifest
+from model.evaluation.rates import error_rates
 from run_live import main
 
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from model.manifest import Utterance, write_manifest
+from model.corpora.manifest import Utterance, write_manifest
 from model.recipe import NetworkSettings, Recipe, TrainingSettings
 
 if TYPE_CHECKING:
-    from model.training import Trainer, TrainingData
+    from model.training.trainer import Trainer, TrainingData
 
 RATE = 16_000
 TEXTS = ("ab", "ba cab", "cab", "abba", "a cab", "bac ab", "cc", "b a c", "ca", "bab", "ac", "abc")
@@ -75,8 +75,8 @@ def tiny_recipe() -> Recipe:
 def tone_data(
     tone_rows: Sequence[Utterance], tmp_path_factory: pytest.TempPathFactory, tiny_recipe: Recipe
 ) -> TrainingData:
-    from model.feature_cache import cached_features
-    from model.training import TrainingData
+    from model.training.feature_cache import cached_features
+    from model.training.trainer import TrainingData
 
     cache = tmp_path_factory.mktemp("cache")
     return TrainingData(tone_rows, cached_features(tone_rows, tiny_recipe.features, cache))
@@ -95,7 +95,7 @@ def make_trainer(
         dev: TrainingData = tone_data,
         **options: object,
     ) -> Trainer:
-        from model.training import Trainer
+        from model.training.trainer import Trainer
 
         statistics = tone_data.features.statistics()
         return Trainer(recipe, train, dev, statistics, tmp_path / folder, **options)  # type: ignore[arg-type]

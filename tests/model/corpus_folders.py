@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from model.manifest import Utterance, read_manifest
+from model.corpora.manifest import Utterance, read_manifest
 
 CLIPS = Path(__file__).parents[1] / "data" / "speech" / "manifest.jsonl"
 

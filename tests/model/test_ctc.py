@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax, logsumexp
 
-from model.evaluation import greedy_labels
+from model.evaluation.rates import greedy_labels
 from model.network import ctc_loss
 
 

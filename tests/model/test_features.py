@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import fft, signal
 
-from model.augmentation import AugmentationSettings
 from model.features import (
     BLOCK_FRAMES,
     KINDS,
@@ -22,6 +21,7 @@ from model.features import (
 )
 from model.recipe import NetworkSettings, Recipe, recipe_from
 from model.settings import RangeError
+from model.variation.augmentation import AugmentationSettings
 
 SETTINGS = FeatureSettings()
 KIND_SETTINGS = [

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from model.audio import read_audio
-from model.evaluation import error_rates
+from model.evaluation.rates import error_rates
 from run_live import main
 
 SPEECH = Path(__file__).resolve().parents[1] / "data/speech"

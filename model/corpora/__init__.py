@@ -1,0 +1,1 @@
+"""Speech to learn from: manifests, and the corpora that they are made of."""

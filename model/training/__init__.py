@@ -1,0 +1,1 @@
+"""Training: features kept on disk, batches, the trainer, its logs and checkpoints."""

@@ -1,0 +1,1 @@
+"""Changes to training speech that leave its transcript true."""
