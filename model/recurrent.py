@@ -77,8 +77,9 @@ class Recurrent(keras.layers.Layer):  # type: ignore[misc]
                 setattr(self, f"{direction}_{name}", weight)
 
     def call(self, inputs: Any, lengths: Any) -> Any:
-        mask = ops.transpose(frame_mask(lengths, ops.shape(inputs)[1]))
-        mask = ops.cast(ops.expand_dims(mask, -1), inputs.dtype)
+        # Not frame_mask transposed: TensorFlow grumbles at transposed truth values.
+        present = ops.arange(ops.shape(inputs)[1])[:, None] < ops.cast(lengths, "int32")
+        mask = ops.cast(ops.expand_dims(present, -1), inputs.dtype)
         inputs = ops.transpose(inputs, (1, 0, 2))
         outputs = [self._read(inputs, mask, direction) for direction in self.directions]
         return ops.transpose(ops.concatenate(outputs, axis=-1), (1, 0, 2))
