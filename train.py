@@ -6,9 +6,14 @@ import argparse
 import logging
 import math
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    # Ctrl-C while the libraries start has nothing to say.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 from model.commands.common import BACKENDS, RecipeOptions
 from model.commands.export import export
@@ -38,9 +43,13 @@ KERAS_BACKEND=jax trains with JAX instead of TensorFlow; bundles serve both.
 exit codes: 0 finished, 1 failed or stopped while running, 2 wrong usage or input
 """
 
+SMALLER = "give shorter recordings, or smaller sizes in the recipe"
+
 
 def main(arguments: Sequence[str] | None = None, terminal: Terminal | None = None) -> int:
     """Run one command and return the exit code."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     options = parser().parse_args(arguments)
     os.environ.setdefault("KERAS_BACKEND", BACKENDS[0])
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -54,6 +63,9 @@ def main(arguments: Sequence[str] | None = None, terminal: Terminal | None = Non
     except CaptionerError as error:
         terminal.say(f"train.py: error: {error}")
         return error.exit_code
+    except MemoryError as error:
+        terminal.say(f"train.py: error: there is too little memory ({error}); {SMALLER}")
+        return 1
     except KeyboardInterrupt:
         terminal.say("train.py: stopped")
         return 1

@@ -144,7 +144,8 @@ def _recordings(recipe: Any, steps: int) -> tuple[list[Any], Any]:
 def _ours(recipe: Any, rows: list[Any], features: Any) -> list[float]:
     """Train with the project's trainer; return the seconds of each step."""
     from model.training.feature_cache import CachedFeatures
-    from model.training.trainer import Trainer, TrainingData
+    from model.training.passes import TrainingData
+    from model.training.trainer import Trainer
 
     ends = [0.0]
 

@@ -21,12 +21,13 @@ from zipfile import BadZipFile
 import numpy as np
 
 from model.alphabet import Alphabet
+from model.card import describe
 from model.errors import BundleError
 from model.features import FeatureSettings, FeatureStatistics
+from model.files import make_folder
 from model.recipe import NetworkSettings, settings_from
 from model.statistics import statistics_problems
 from model.weights import weight_problems, weight_shapes
-from model.wording import counted
 
 FORMAT = 1
 """Raised whenever the content of a bundle changes its meaning."""
@@ -34,13 +35,6 @@ FORMAT = 1
 SETTINGS_FILE = "bundle.json"
 WEIGHTS_FILE = "weights.npz"
 CARD_FILE = "MODEL_CARD.md"
-
-CELL_NAMES = {"gru": "GRU", "lstm": "LSTM", "rnn": "plain recurrent network"}
-FEATURE_NAMES = {
-    "log_mel": "log-mel features",
-    "spectrogram": "the log-power spectrum",
-    "mfcc": "mel-frequency cepstral coefficients",
-}
 
 FETCH_AGAIN = "copy or download the bundle again"
 
@@ -125,6 +119,11 @@ def load_bundle(path: str | Path) -> ModelBundle:
             f"{folder}: no such folder; give a model bundle: a folder with {SETTINGS_FILE} "
             f"and {WEIGHTS_FILE}"
         )
+    if not (folder / SETTINGS_FILE).exists():
+        raise BundleError(
+            f"{folder}: is no model bundle; give a folder with {SETTINGS_FILE} and "
+            f"{WEIGHTS_FILE}, as train.py fit and export write it"
+        )
     record = _read_record(folder / SETTINGS_FILE)
     weights = _read_weights(folder / WEIGHTS_FILE, str(record["weights_sha256"]))
     try:
@@ -153,7 +152,7 @@ def save_bundle(bundle: ModelBundle, path: str | Path) -> Path:
     weights = _pack_weights(bundle)
     temporary = folder.with_name(f".{folder.name}.partial")
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(folder.parent)
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
         _write(temporary / WEIGHTS_FILE, weights)
@@ -193,74 +192,6 @@ def save_report(bundle: ModelBundle, path: str | Path, report: str) -> None:
             f"{folder}: the report cannot be written ({error.strerror or error}); "
             "free some space, or copy the bundle to where you may write"
         ) from error
-
-
-def describe(bundle: ModelBundle) -> str:
-    """Return the model card: what the model is, what it learned from, how well it does."""
-    provenance = bundle.provenance
-    hours = [f"| {name or 'unnamed'} | {value:.1f} |" for name, value in provenance.hours.items()]
-    figures = [f"{name} {value:.4f}" for name, value in provenance.evaluation.items()]
-    versions = [f"{name} {version}" for name, version in provenance.versions.items()]
-    return "\n".join(
-        [
-            f"# {bundle.name}",
-            "",
-            f"{_network_text(bundle)} It reads {FEATURE_NAMES[bundle.features.kind]} of speech at "
-            f"{bundle.features.sample_rate} Hz and gives one prediction every "
-            f"{1000 * bundle.network.stride * bundle.features.frame_s:.0f} ms.",
-            "",
-            "## Training",
-            "",
-            *_start_text(provenance),
-            f"{provenance.steps} steps, {provenance.minutes:.0f} minutes, "
-            f"{provenance.speech_hours:.0f} hours of speech with every pass counted"
-            f"{f'; the weights are an {provenance.weights}' if provenance.weights else ''}, from:",
-            "",
-            "| Corpus | Hours |",
-            "| --- | ---: |",
-            *hours,
-            "",
-            *([provenance.notes.strip(), ""] if provenance.notes else []),
-            f"Libraries: {', '.join(versions) or 'not recorded'}.",
-            "",
-            "## Error rates",
-            "",
-            f"As judged in the training: {', '.join(figures) or 'not recorded'}.",
-            "",
-            *([provenance.report.strip(), ""] if provenance.report else []),
-            "## Limits",
-            "",
-            "It knows what its corpora hold and no more: their language, accents, microphones "
-            "and rooms. It writes neither punctuation, capitals nor digits. Judge it on your own "
-            "recordings before relying on it.",
-            "",
-        ]
-    )
-
-
-def _start_text(provenance: Provenance) -> list[str]:
-    """Return lines on the model that a training started from; none where it had none."""
-    name = provenance.recipe.get("init", {}).get("name")
-    return [f"Fine-tuned from the model {name}, then:", ""] if name else []
-
-
-def _network_text(bundle: ModelBundle) -> str:
-    """Return a sentence that tells the kind and size of a network."""
-    network = bundle.network
-    way = "bidirectional" if network.bidirectional else "unidirectional"
-    size = sum(array.size for array in bundle.weights.values())
-    parts = [f"{size / 1e6:.2f} million weights"]
-    if network.kernels:
-        count = counted(len(network.kernels), "convolution")
-        dilated = f", dilated by {max(network.dilations)}" if network.dilations else ""
-        parts.append(f"{count} of {network.filters} channels{dilated}")
-    parts.append(f"{counted(network.layers, 'layer')} of {network.units} units")
-    if network.normalisation != "none":
-        parts.append(f"{network.normalisation} normalisation")
-    if not network.dense:
-        parts.append("no dense layer")
-    parts.append(f"{bundle.alphabet.size} symbols")
-    return f"A {way} {CELL_NAMES[network.cell]} with CTC outputs: {', '.join(parts)}."
 
 
 def _misfits(bundle: ModelBundle) -> list[str]:
@@ -398,5 +329,9 @@ def _replace_folder(new: Path, folder: Path) -> None:
     old = folder.with_name(f".{folder.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     folder.rename(old)
-    new.rename(folder)
+    try:
+        new.rename(folder)
+    except OSError:
+        old.rename(folder)
+        raise
     shutil.rmtree(old, ignore_errors=True)

@@ -5,10 +5,16 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from tempfile import TemporaryFile
+from uuid import uuid4
+
+from model.errors import UsageError
 
 
 def write_whole(path: Path, content: bytes | memoryview, temporary: str = "") -> None:
     """Write a file in place of the one before, whole or not at all.
+
+    A device or a pipe, which nothing may take the place of, is written as it is.
 
     Args:
         path: The file.
@@ -18,6 +24,9 @@ def write_whole(path: Path, content: bytes | memoryview, temporary: str = "") ->
     Raises:
         OSError: If it cannot be written; the file before stays.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        path.write_bytes(content)
+        return
     partial = path.with_name(temporary or f"{path.name}.partial")
     try:
         with partial.open("wb") as file:
@@ -28,6 +37,60 @@ def write_whole(path: Path, content: bytes | memoryview, temporary: str = "") ->
     except OSError:
         partial.unlink(missing_ok=True)
         raise
+
+
+def write_output(
+    path: Path, content: bytes | memoryview, kind: type[UsageError] = UsageError
+) -> None:
+    """Write a file that was asked for, as :func:`write_whole` does; make its folder.
+
+    Args:
+        path: The file.
+        content: All of it.
+        kind: Of the error.
+
+    Raises:
+        UsageError: If it cannot be written.
+    """
+    try:
+        make_folder(path.parent)
+        write_whole(path, content, f"{path.name}.{uuid4().hex}.partial")
+    except OSError as error:
+        raise unwritable(path, error, kind) from error
+
+
+def check_folder(folder: Path) -> None:
+    """Make a folder, and find out before the work whether files can be written in it.
+
+    Raises:
+        UsageError: If they cannot.
+    """
+    try:
+        make_folder(folder)
+        with TemporaryFile(dir=folder) as file:
+            file.write(b"\0")
+    except OSError as error:
+        raise unwritable(folder, error) from error
+
+
+def unwritable(path: Path, error: OSError, kind: type[UsageError] = UsageError) -> UsageError:
+    """Return the error of something that was asked for and cannot be written."""
+    return kind(
+        f"{path}: cannot be written ({error.strerror or error}); "
+        "free some space or give another place"
+    )
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those that it is in, where they are not there yet.
+
+    Raises:
+        OSError: If it cannot be made; NotADirectoryError if something else is there.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path) from error
 
 
 def append_whole(path: Path, content: bytes) -> None:

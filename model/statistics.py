@@ -10,6 +10,7 @@ import numpy as np
 
 from model.errors import ManifestError
 from model.features import FeatureStatistics
+from model.files import write_output
 
 
 def save_statistics(path: str | Path, statistics: FeatureStatistics) -> None:
@@ -18,7 +19,6 @@ def save_statistics(path: str | Path, statistics: FeatureStatistics) -> None:
     Raises:
         ManifestError: If it cannot be written.
     """
-    path = Path(path)
     archive = io.BytesIO()
     np.savez(
         archive,
@@ -26,14 +26,7 @@ def save_statistics(path: str | Path, statistics: FeatureStatistics) -> None:
         deviation=statistics.deviation,
         prior_frames=np.float64(statistics.prior_frames),
     )
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(archive.getvalue())
-    except OSError as error:
-        raise ManifestError(
-            f"{path}: cannot be written ({error.strerror or error}); "
-            "free some space or give another place"
-        ) from error
+    write_output(Path(path), archive.getbuffer(), ManifestError)
 
 
 def load_statistics(path: str | Path) -> FeatureStatistics:

@@ -10,13 +10,13 @@ from threading import Event
 
 from model.acoustic import AcousticModel
 from model.bundle import CARD_FILE, save_report
-from model.commands.common import check_backend, on_first_signal
+from model.commands.common import check_backend, on_first_signal, signals_held_back
 from model.commands.terminal import Terminal
 from model.corpora.manifest import read_manifests
 from model.errors import UsageError
 from model.evaluation.assessment import Assessor, Noise, check_recordings, first_of_each, unusable
 from model.evaluation.report import Report
-from model.evaluation.report_files import check_folder, check_output, write_report
+from model.evaluation.report_files import check_output, write_report
 from model.evaluation.report_text import (
     COLUMNS,
     NOISE_COLUMNS,
@@ -26,6 +26,7 @@ from model.evaluation.report_text import (
     narrow,
     noise_table,
 )
+from model.files import check_folder
 from model.variation.noises import Colour, coloured_noise, find_recordings, recorded_noise
 from model.wording import counted
 
@@ -84,7 +85,8 @@ def evaluate(options: EvaluationOptions, terminal: Terminal) -> bool:
     rows = read_manifests(options.manifests)
     rows = first_of_each(rows, options.limit) if options.limit else rows
     check_recordings(row.audio for row in rows)
-    model = AcousticModel.load(options.bundle)
+    with signals_held_back():
+        model = AcousticModel.load(options.bundle)
     if options.card:
         check_folder(options.bundle)
     noise = noise_of(options, model.bundle.features.sample_rate)
@@ -135,11 +137,21 @@ def noise_of(options: EvaluationOptions, sample_rate: int) -> Noise | None:
 def _publish(
     report: Report, options: EvaluationOptions, model: AcousticModel, terminal: Terminal
 ) -> None:
-    name, assessment = report.assessment.model, report.assessment
-    title = f"{name}, {assessment.decoder} decoding"
-    _show(terminal, title, COLUMNS, corpus_table(report))
-    if report.noisy:
-        _show(terminal, f"{name}, {assessment.noise}", NOISE_COLUMNS, noise_table(report))
+    """Write the figures and show them; where the one cannot be done, the other is."""
+    try:
+        _write(report, options, model, terminal)
+    finally:
+        name, assessment = report.assessment.model, report.assessment
+        title = f"{name}, {assessment.decoder} decoding"
+        _show(terminal, title, COLUMNS, corpus_table(report))
+        if report.noisy:
+            _show(terminal, f"{name}, {assessment.noise}", NOISE_COLUMNS, noise_table(report))
+
+
+def _write(
+    report: Report, options: EvaluationOptions, model: AcousticModel, terminal: Terminal
+) -> None:
+    assessment = report.assessment
     if assessment.done < assessment.planned:
         terminal.say(f"{assessment.done} of {assessment.planned} readings were done")
     if options.output is not None:

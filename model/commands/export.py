@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from model.bundle import save_bundle
+from model.commands.common import save_model
 from model.commands.terminal import Terminal
 from model.corpora.manifest import hours_by_corpus, read_manifests
 from model.errors import UsageError
@@ -49,7 +49,7 @@ def export(
         notify=terminal.say,
         checkpoint=checkpoint,
     )
-    save_bundle(bundle, output)
+    save_model(bundle, output)
     terminal.say(f"{output}: the model after {bundle.provenance.steps} steps")
 
 
@@ -57,4 +57,7 @@ def _read_notes(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read as UTF-8 text: {error}") from error
+        reason = getattr(error, "strerror", None) or getattr(error, "reason", error)
+        raise UsageError(
+            f"{path}: cannot be read as UTF-8 text ({reason}); give a file of Markdown"
+        ) from error

@@ -220,15 +220,17 @@ def _draw_surface(axes: Axes3D, levels: _Plane, settings: FeatureSettings) -> No
         antialiased=False,
     ).set_rasterized(True)
     axes.set(xlabel="time (s)", ylabel="frequency (kHz)", zlabel="dB of a full-scale tone")
+    axes.set_zlim(low, high)
     axes.set_title("Spectrogram as a surface", y=1.07)
     axes.view_init(elev=48, azim=-58)
     axes.set_box_aspect((1.5, 1.2, 0.9), zoom=1.02)
 
 
 def _range(values: np.ndarray, shown: float) -> tuple[float, float]:
-    """Return what is drawn darkest and brightest."""
-    highest = float(values.max())
-    return max(float(values.min()), highest - shown) - 1e-3, highest
+    """Return what is drawn darkest and brightest, a twentieth of ``shown`` apart or more."""
+    lowest, highest = float(values.min()), float(values.max())
+    low = max(lowest, highest - shown)
+    return low, max(highest, low + shown / 20)
 
 
 def _bin_hz(settings: FeatureSettings) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 
@@ -12,7 +11,7 @@ from model.audio import open_audio, read_audio
 from model.commands.terminal import Terminal
 from model.errors import UsageError
 from model.features import KINDS, FeatureExtractor, FeatureSettings, Kind
-from model.files import write_whole
+from model.files import write_output
 
 COLUMNS = ("kind", "frames", "size", "lowest", "mean", "highest")
 
@@ -42,14 +41,7 @@ def show_features(
     from model.commands.feature_plot import picture
 
     content = picture(recording.samples, settings, recording.title, _format(plot))
-    try:
-        plot.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(plot, content, f"{plot.name}.{uuid4().hex}.partial")
-    except OSError as error:
-        raise UsageError(
-            f"{plot}: cannot be written ({error.strerror or error}); "
-            "free some space or give another place"
-        ) from error
+    write_output(plot, content)
     terminal.say(f"{plot}: {recording.title}")
 
 

@@ -8,22 +8,31 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model.bundle import ModelBundle, load_bundle, save_bundle
-from model.commands.common import RecipeOptions, check_backend, load_features, on_first_signal
+from model.bundle import ModelBundle, load_bundle
+from model.commands.common import (
+    RecipeOptions,
+    check_backend,
+    load_features,
+    on_first_signal,
+    save_model,
+    signals_held_back,
+)
 from model.commands.perturb import perturbed_features
 from model.commands.terminal import FitDisplay, Terminal
 from model.corpora.manifest import Utterance, read_manifests
 from model.corpora.recordings import check_apart
 from model.errors import UsageError
 from model.features import FeatureStatistics
+from model.files import check_folder
 from model.quiet import quiet_stderr
 from model.recipe import Recipe
 from model.statistics import load_statistics, statistics_problems
+from model.training.checkpoint import checkpoints
 from model.training.distribution import Distribution, open_distribution
 from model.training.export import bundle_from_run
-from model.training.feature_cache import CachedFeatures
 from model.training.fine_tuning import GENTLE, fine_tuning_recipe
 from model.training.hosts import Hosts
+from model.training.passes import TrainingData
 from model.training.run_folder import STATISTICS_FILE
 
 if TYPE_CHECKING:
@@ -135,18 +144,20 @@ def _trainer(
     rows: list[Utterance] = [*own, *base]
     if warning := check_apart(rows, dev):
         terminal.say(warning)
+    given = init.statistics if init else _given_statistics(options, recipe.features.size)
+    if distribution.first:
+        check_folder(options.folder)
     dev_features = load_features("dev features", dev, recipe.features, cache, terminal)
     features = load_features("features", rows, recipe.features, cache, terminal)
     perturbed = perturbed_features(rows, recipe, cache, terminal)
-    statistics = init.statistics if init else _statistics(options, features)
-    with quiet_stderr():
-        from model.training.trainer import Trainer, TrainingData
+    with quiet_stderr(), signals_held_back():
+        from model.training.trainer import Trainer
 
         return Trainer(
             recipe,
             TrainingData(rows, features, perturbed, base=len(base)),
             TrainingData(dev, dev_features),
-            statistics,
+            given or features.statistics(),
             options.folder,
             report=display.update,
             notify=terminal.say,
@@ -156,13 +167,15 @@ def _trainer(
         )
 
 
-def _statistics(options: FitOptions, features: CachedFeatures) -> FeatureStatistics:
-    """Return the statistics that were given, or those the training started with, or new ones."""
+def _given_statistics(options: FitOptions, size: int) -> FeatureStatistics | None:
+    """Return the statistics that were given, or those the training started with, or None."""
     path = options.statistics or options.folder / STATISTICS_FILE
-    if options.statistics is None and not path.exists():
-        return features.statistics()
+    # Before its first checkpoint a training is started anew, maybe with other recordings.
+    started = path.exists() and checkpoints(options.folder)
+    if options.statistics is None and not started:
+        return None
     statistics = load_statistics(path)
-    if problems := statistics_problems(statistics, features.size):
+    if problems := statistics_problems(statistics, size):
         raise UsageError(
             f"{path}: {'; '.join(problems)}; write it with train.py stats MANIFEST --output"
         )
@@ -172,5 +185,6 @@ def _statistics(options: FitOptions, features: CachedFeatures) -> FeatureStatist
 def _save_model(folder: Path, terminal: Terminal) -> None:
     """Make a bundle of a finished training."""
     bundle = bundle_from_run(folder, folder.resolve().name, notify=terminal.say)
-    path = save_bundle(bundle, folder / BUNDLE_FOLDER)
+    path = folder / BUNDLE_FOLDER
+    save_model(bundle, path)
     terminal.say(f"{path}: the finished model, as it was after {bundle.provenance.steps} steps")

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 import soundfile
 
 from model.audio import read_audio
+from model.commands.common import check_file
 from model.commands.terminal import Terminal
 from model.corpora.manifest import Utterance
-from model.errors import UsageError
-from model.files import write_whole
+from model.files import write_output
 from model.recipe import Recipe
 from model.training.feature_cache import CachedFeatures, cached_features
 from model.variation.perturbation import Perturbation
@@ -36,12 +35,9 @@ def perturb(audio: Path, output: Path, seed: int, recipe: Recipe, terminal: Term
         CaptionerError: If the recording or a noise cannot be read, or ``output`` cannot
             be written.
     """
-    if output.suffix.lower() not in SUFFIXES:
-        raise UsageError(f"--output: must end in {' or '.join(SUFFIXES)}, got {output}")
+    check_file(output, SUFFIXES, [audio])
     rate = recipe.features.sample_rate
     samples = read_audio(audio, rate)
-    if output.exists() and output.samefile(audio):
-        raise UsageError(f"{output}: is the recording itself; give another place for the result")
     perturbation = Perturbation(recipe.perturbation, seed)
     perturbation.check_noises()
     changes: list[str] = []
@@ -81,11 +77,4 @@ def perturbed_features(
 def _write(path: Path, samples: np.ndarray, rate: int) -> None:
     file = BytesIO()
     soundfile.write(file, samples, rate, "PCM_16", format=path.suffix[1:].upper())
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, file.getbuffer(), f"{path.name}.{uuid4().hex}.partial")
-    except OSError as error:
-        raise UsageError(
-            f"{path}: cannot be written ({error.strerror or error}); "
-            "free some space or give another place"
-        ) from error
+    write_output(path, file.getbuffer())

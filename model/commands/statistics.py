@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from model.commands.common import RecipeOptions, load_features
+from model.commands.common import RecipeOptions, check_file, load_features
 from model.commands.terminal import Terminal
 from model.corpora.manifest import read_manifests
 from model.corpora.survey import PERCENTILES, size_table, survey
@@ -19,8 +19,10 @@ def show_statistics(
 
     Raises:
         CaptionerError: If a manifest, its audio or the settings cannot be used, or
-            ``output`` cannot be written.
+            ``output`` is no ``.npz`` file or cannot be written.
     """
+    if output is not None:
+        check_file(output, (".npz",))
     features = options.load().features
     rows = read_manifests(manifests)
     found = survey(rows)

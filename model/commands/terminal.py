@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Self
+from typing import IO, Self, cast
 
 from rich.console import Console
 from rich.markup import escape
@@ -19,7 +20,37 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from model.errors import UsageError
 from model.training.checkpoint import Progress as TrainingProgress
+
+
+class _Lossy:
+    """A stream that loses what it cannot write, as no notice is worth a training.
+
+    Args:
+        stream: Is written to.
+    """
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stream, name)
+
+
+def _notices() -> Console:
+    if sys.stderr is None:
+        return Console(stderr=True)
+    return Console(file=cast(IO[str], _Lossy(sys.stderr)))
 
 
 @dataclass(frozen=True)
@@ -32,7 +63,7 @@ class Terminal:
     """
 
     out: Console = field(default_factory=Console)
-    log: Console = field(default_factory=lambda: Console(stderr=True))
+    log: Console = field(default_factory=_notices)
 
     @contextmanager
     def counting(self, what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
@@ -48,13 +79,23 @@ class Terminal:
         self.log.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def show_table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Show a table, its first column to the left, the others to the right."""
+        """Show a table, its first column to the left, the others to the right.
+
+        Raises:
+            UsageError: If it cannot be written.
+        """
         table = Table(title=escape(title))
         for index, column in enumerate(columns):
             table.add_column(column, justify="right" if index else "left")
         for row in rows:
             table.add_row(*map(escape, row))
-        self.out.print(table)
+        try:
+            self.out.print(table)
+        except OSError as error:
+            raise UsageError(
+                f"standard output: cannot be written ({error.strerror or error}); "
+                "free some space or send it elsewhere"
+            ) from error
 
 
 class FitDisplay:

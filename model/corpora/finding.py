@@ -6,6 +6,7 @@ is written.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -135,7 +136,7 @@ class EntryChecker:
         try:
             return duration_of(item.row.audio, self._options.whole)
         except AudioFileError as error:
-            missing = not item.row.audio.exists()
+            missing = not os.path.exists(item.row.audio)
             remedy = "put it there" if missing else "mend it"
             return Problem(
                 Kind.MISSING if missing else Kind.DAMAGED,

@@ -230,8 +230,8 @@ def _read_list(path: Path, audio: dict[str, Path], corpus: str) -> Found:
     """Yield what a ``*.trans.txt`` lists, and take it out of ``audio``."""
     try:
         lines = _lines(path)
-    except ValueError as error:
-        yield Problem(Kind.TRANSCRIPT, str(path), str(error))
+    except (OSError, ValueError) as error:
+        yield _unread(path, error)
         return
     for number, line in enumerate(lines, 1):
         name, _, text = line.strip().partition(" ")
@@ -252,8 +252,16 @@ def _read_beside(audio: dict[str, Path], corpus: str) -> Found:
         except FileNotFoundError:
             text = f"has no transcript; write it to {transcript.name} beside it"
             yield Problem(Kind.TRANSCRIPT, str(path), text)
-        except ValueError as error:
-            yield Problem(Kind.TRANSCRIPT, str(transcript), str(error))
+        except (OSError, ValueError) as error:
+            yield _unread(transcript, error)
+
+
+def _unread(transcript: Path, error: OSError | ValueError) -> Problem:
+    """Return the problem of a transcript that cannot be read."""
+    text = str(error)
+    if isinstance(error, OSError):
+        text = f"cannot be read ({error.strerror or error}); put a text there that can be"
+    return Problem(Kind.TRANSCRIPT, str(transcript), text)
 
 
 def _clip(fields: dict[str, str], folder: Path, corpus: str) -> Utterance:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any
 
 from model.alphabet import ENGLISH, Alphabet
 from model.errors import ManifestError
-from model.files import write_whole
+from model.files import write_output
+from model.wording import counted
 
 SOURCES = ("machine", "synthetic")
 """What a row may say of where its transcript or its speech comes from."""
@@ -67,7 +69,10 @@ def read_manifest(path: str | Path, alphabet: Alphabet = ENGLISH) -> list[Uttera
         except ValueError as error:
             problems.append(f"{path}:{number}: {error}")
     if problems:
-        raise ManifestError(list_problems(problems))
+        raise ManifestError(
+            f"{list_problems(problems)}\n{counted(len(problems), 'row')} cannot be used; mend "
+            "what is named, or let train.py manifest --skip-bad write the rest anew"
+        )
     return rows
 
 
@@ -84,8 +89,18 @@ def manifest_lines(path: Path) -> list[tuple[int, str]]:
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ManifestError(f"{path}: cannot be read as a manifest: {error}") from error
+    except OSError as error:
+        reason = error.strerror or str(error)
+    except UnicodeDecodeError:
+        reason = "it is not UTF-8 text"
+    else:
+        return _numbered_lines(path, text)
+    raise ManifestError(
+        f"{path}: cannot be read as a manifest: {reason}; give one written by train.py manifest"
+    )
+
+
+def _numbered_lines(path: Path, text: str) -> list[tuple[int, str]]:
     # Not splitlines: JSON may hold other line separators of Unicode in its strings.
     lines = [pair for pair in enumerate(text.split("\n"), 1) if pair[1].strip()]
     if not lines:
@@ -102,16 +117,9 @@ def write_manifest(path: str | Path, rows: Iterable[Utterance]) -> int:
         ManifestError: If the file cannot be written.
     """
     path = Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lines = list(_format_rows(rows, path.parent.resolve()))
-        # A name that is not UTF-8 becomes an escape of JSON, which gives it back.
-        write_whole(path, "".join(lines).encode("utf-8", "backslashreplace"))
-    except OSError as error:
-        raise ManifestError(
-            f"{path}: cannot be written ({error.strerror or error}); "
-            "free some space or give another place"
-        ) from error
+    lines = list(_format_rows(rows, path.parent.resolve()))
+    # A name that is not UTF-8 becomes an escape of JSON, which gives it back.
+    write_output(path, "".join(lines).encode("utf-8", "backslashreplace"), ManifestError)
     return len(lines)
 
 
@@ -147,7 +155,7 @@ def parse_row(line: str, folder: Path) -> Utterance:
     for key, kinds in (("audio", str), ("text", str), ("duration", (int, float))):
         if not isinstance(row.get(key), kinds) or isinstance(row.get(key), bool):
             raise ValueError(f"{key}: is missing or of the wrong type, got {row.get(key)!r}")
-    if not row["audio"].strip() or "\0" in row["audio"]:
+    if not row["audio"].strip() or "\0" in row["audio"] or not _is_encodable(row["audio"]):
         raise ValueError(f"audio: must name a file, got {row['audio']!r}")
     if not 0 < row["duration"] < 86_400:
         raise ValueError(f"duration: must be above 0 s and below a day, got {row['duration']}")
@@ -161,6 +169,15 @@ def parse_row(line: str, folder: Path) -> Utterance:
         weight=checked_weight(row.get("weight", 1.0)),
         accent=str(row.get("accent", "")),
     )
+
+
+def _is_encodable(name: str) -> bool:
+    """Whether a file can have this name; JSON may hold halves of characters."""
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _json_object(line: str) -> dict[str, Any]:

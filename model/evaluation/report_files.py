@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
-from tempfile import TemporaryFile
 
 from model.errors import UsageError
 from model.evaluation.report import Report
 from model.evaluation.report_text import full_report
+from model.files import check_folder, make_folder, unwritable
 
 JSON_FILE = "report.json"
 MARKDOWN_FILE = "report.md"
@@ -32,25 +33,12 @@ def check_output(output: Path) -> None:
         )
     folder = output if _is_folder(output) else output.parent
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if output.exists() and not os.access(output, os.W_OK):
-            raise PermissionError
+        make_folder(folder)
     except OSError as error:
-        raise _unwritable(output, error) from error
+        raise unwritable(output, error) from error
     check_folder(folder)
-
-
-def check_folder(folder: Path) -> None:
-    """Find out whether files can be written in a folder.
-
-    Raises:
-        UsageError: If they cannot.
-    """
-    try:
-        with TemporaryFile(dir=folder) as file:
-            file.write(b"\0")
-    except OSError as error:
-        raise _unwritable(folder, error) from error
+    if output.exists() and not os.access(output, os.W_OK):
+        raise unwritable(output, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
 
 
 def write_report(report: Report, output: Path) -> list[Path]:
@@ -68,7 +56,7 @@ def write_report(report: Report, output: Path) -> list[Path]:
         output.write_text(text, encoding="utf-8")
         return [output]
     except OSError as error:
-        raise _unwritable(output, error) from error
+        raise unwritable(output, error) from error
 
 
 def _write_folder(report: Report, folder: Path) -> list[Path]:
@@ -82,15 +70,8 @@ def _write_folder(report: Report, folder: Path) -> list[Path]:
 
 
 def _is_folder(output: Path) -> bool:
-    return output.is_dir() or not output.suffix
+    return os.path.isdir(output) or not output.suffix
 
 
 def _json(report: Report) -> str:
     return json.dumps(report.record(), indent=2, ensure_ascii=False) + "\n"
-
-
-def _unwritable(path: Path, error: OSError) -> UsageError:
-    return UsageError(
-        f"{path}: cannot be written ({error.strerror or error or 'no permission'}); "
-        "free some space or give another place"
-    )

@@ -46,7 +46,7 @@ class Batch:
     """One training step's input.
 
     Attributes:
-        features: float32 (batch, frames, mels), zero beyond each length.
+        features: float32 (batch, frames, size), zero beyond each length.
         lengths: int32 (batch,) feature frames.
         labels: int32 (batch, labels), zero beyond each length.
         label_lengths: int32 (batch,).
@@ -190,7 +190,7 @@ class Corpus:
         masks: float,
         random: np.random.Generator,
     ) -> np.ndarray:
-        """Return one utterance's features (frames, mels) augmented and normalised."""
+        """Return one utterance's features (frames, size) augmented and normalised."""
         if augmentation is not None and augmentation.vocal_tract:
             stretch = random.uniform(-augmentation.vocal_tract, augmentation.vocal_tract)
             utterance = stretch_bands(utterance, 1 + stretch)
@@ -202,8 +202,8 @@ class Corpus:
     def _shares(self, rows: np.ndarray) -> np.ndarray:
         """Return what each of a batch's rows is multiplied with; see :class:`Batch`."""
         weights = self._weights[rows]
-        labels = max(1.0, float(weights @ self._label_lengths[rows]))
-        return (weights / labels).astype(np.float32)
+        labels = float(weights @ self._label_lengths[rows])
+        return (weights / (labels or 1.0)).astype(np.float32)
 
     def _fits(self) -> np.ndarray:
         """Return whether each view of each utterance is long enough, (views, utterances)."""

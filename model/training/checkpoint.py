@@ -7,6 +7,7 @@ import json
 import math
 import zlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal, get_args
@@ -82,16 +83,23 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(folder.glob("checkpoint-*.npz"))
 
 
+def checkpoint_path(folder: Path, step: int) -> Path:
+    """Return where a training's folder has the checkpoint of a step."""
+    return folder / f"checkpoint-{step:08d}.npz"
+
+
 def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     """Write a checkpoint, so that a kill at any moment leaves a whole one; delete old ones.
 
     Raises:
         TrainingError: If it cannot be written; earlier checkpoints stay.
     """
-    path = folder / f"checkpoint-{checkpoint.progress.step:08d}.npz"
+    path = checkpoint_path(folder, checkpoint.progress.step)
     _write(path, checkpoint)
-    for old in checkpoints(folder)[:-KEPT]:
-        old.unlink(missing_ok=True)
+    # Later ones were passed over as damaged, and are none to fall back to.
+    for old in [other for other in checkpoints(folder) if other <= path][:-KEPT]:
+        with suppress(OSError):
+            old.unlink()
     return path
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -34,6 +35,8 @@ def draw_curves(log: Path, steps: Path, picture: Path) -> None:
         percent = [100 * value for value in judged.get(name, [])]
         _draw(errors, judged | {name: percent}, name, label, "errors on dev, %", marker="o")
     _draw(rate, stepped, "learning_rate", "learning rate", "learning rate")
+    if not stepped:
+        rate.text(0.5, 0.5, "no steps logged yet", transform=rate.transAxes, ha="center")
     errors.legend()
     rate.set_xlabel(HOURS)
     content = io.BytesIO()
@@ -58,5 +61,6 @@ def _draw(
         markersize=3.5,
     )
     axes.set_ylabel(unit)
-    axes.set_ylim(bottom=0)
+    highest = float(axes.dataLim.y1)
+    axes.set_ylim(0, 1.05 * highest if math.isfinite(highest) and highest > 0 else 1)
     axes.grid(alpha=0.3)

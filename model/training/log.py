@@ -168,7 +168,7 @@ def _cut(path: Path, last: int) -> None:
     """Rewrite a log without the rows of steps after ``last``."""
     if not path.exists():
         return
-    rows = [row for row in _rows(path) if "step" in row and int(float(row["step"])) <= last]
+    rows = [row for row in _rows(path) if "step" in row and float(row["step"]) <= last]
     if not rows:
         path.unlink()
         return
@@ -177,7 +177,9 @@ def _cut(path: Path, last: int) -> None:
 
 def _add_row(path: Path, columns: Sequence[str], values: Iterable[float]) -> None:
     row = [value if isinstance(value, int) else float(f"{value:.{DIGITS}g}") for value in values]
-    append_whole(path, _csv([row] if path.exists() else [columns, row]))
+    # A file that could not be written at first is there, but empty.
+    begun = path.exists() and path.stat().st_size > 0
+    append_whole(path, _csv([row] if begun else [columns, row]))
 
 
 def _csv(rows: Iterable[Sequence[object]]) -> bytes:

@@ -47,7 +47,8 @@ class GuardedAdam(keras.optimizers.Adam):  # type: ignore[misc]
     """Adam (Kingma and Ba, 2015) that keeps good weights when a gradient is not finite.
 
     ``gradient_norm`` holds the norm over all gradients of the last step, before clipping.
-    Where it is not finite every gradient counts as zero.
+    Where it is not finite every gradient counts as zero: the weights move by what momentum
+    they have, and stay finite.
     """
 
     def build(self, variables: Sequence[Any]) -> None:

@@ -44,6 +44,9 @@ class TrainingInputs:
             :func:`digest_files`.  Names what was edited, no more.
         init: Name, weights' digest and notes on the data of the bundle that it started
             from; empty for none.
+        dev: Digest of the recordings to judge by: with others the best weights so far
+            could not be told.
+        base: How many of the recordings, the last ones, are base speech.
     """
 
     recipe: Recipe
@@ -52,6 +55,14 @@ class TrainingInputs:
     digest: str
     manifests: Mapping[str, str] = field(default_factory=dict)
     init: Mapping[str, str] = field(default_factory=dict)
+    dev: str = ""
+    base: int = 0
+
+    def decisive(self) -> bytes:
+        """Return what decides the weights, for several hosts to compare."""
+        statistics = self.statistics
+        figures = (statistics.mean.tolist(), statistics.deviation.tolist(), statistics.prior_frames)
+        return repr((self.recipe, self.digest, self.base, dict(self.init), figures)).encode()
 
 
 def prepare_folder(folder: Path, inputs: TrainingInputs, backend: str) -> None:
@@ -129,6 +140,8 @@ def _record(folder: Path, inputs: TrainingInputs, backend: str) -> None:
     data = {
         "hours": dict(inputs.hours),
         "digest": inputs.digest,
+        "dev": inputs.dev,
+        "base": inputs.base,
         "manifests": dict(inputs.manifests),
         "init": dict(inputs.init),
         "versions": {name: version(name) for name in (*LIBRARIES, backend)},
@@ -142,11 +155,13 @@ def _compare(folder: Path, inputs: TrainingInputs) -> None:
     """Raise TrainingError for the first input that differs; files that are not there match."""
     data, statistics = read_data(folder), folder / STATISTICS_FILE
     recipe = folder / RECIPE_FILE
+    edited = _edited(data.get("manifests", {}))
     same = {
         "another recipe": _holds_recipe(recipe, inputs.recipe),
-        f"other recordings{_edited(data.get('manifests', {}))}": data.get("hours", inputs.hours)
-        == inputs.hours
-        and data.get("digest", inputs.digest) == inputs.digest,
+        f"other recordings{edited}": data.get("hours", inputs.hours) == inputs.hours
+        and data.get("digest", inputs.digest) == inputs.digest
+        and data.get("base", inputs.base) == inputs.base,
+        f"other dev recordings{edited}": data.get("dev", inputs.dev) == inputs.dev,
         "another initial model": data.get("init", inputs.init) == inputs.init,
         "other feature statistics": not statistics.exists()
         or _equal(load_statistics(statistics), inputs.statistics),
@@ -154,8 +169,8 @@ def _compare(folder: Path, inputs: TrainingInputs) -> None:
     for difference, holds in same.items():
         if not holds:
             raise TrainingError(
-                f"{folder}: holds a training with {difference}; give another folder, "
-                "or delete that one to start anew"
+                f"{folder}: holds a training with {difference}; give what it was started with "
+                "to go on, another folder, or delete that one to start anew"
             )
 
 

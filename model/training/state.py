@@ -25,13 +25,7 @@ class TrainingState:
     def __init__(self, model: keras.Model, average: float) -> None:
         self._model = model
         self._decay = average
-        self._average: WeightAverage | None = None
-        self.restart_average(0)
-
-    def restart_average(self, step: int) -> None:
-        """Start the average from the weights as they are after ``step`` steps."""
-        if self._decay:
-            self._average = WeightAverage(self._decay, self._weights(), step)
+        self._average = WeightAverage(average, self._weights()) if average else None
 
     def update_average(self, step: int) -> None:
         """Take the weights as they are after ``step`` steps into the average."""

@@ -7,7 +7,6 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,27 +15,28 @@ import numpy as np
 from keras import ops
 
 from model.bundle import ModelBundle
-from model.corpora.manifest import Utterance, hours_by_corpus
+from model.corpora.manifest import hours_by_corpus
 from model.errors import TrainingError
 from model.evaluation.rates import ErrorRates, error_rates, greedy_text
 from model.features import FeatureStatistics
 from model.network import build_network
 from model.recipe import Recipe
 from model.training.averaging import EVERY
-from model.training.batches import Batch, Corpus, PlannedBatch, prefetch
+from model.training.batches import Batch, PlannedBatch, prefetch
 from model.training.checkpoint import (
     Checkpoint,
     Progress,
+    checkpoint_path,
     read_best,
     write_best,
     write_checkpoint,
 )
 from model.training.distribution import Distribution, first_checkpoint
 from model.training.failures import divergence, edited, left_out, naming_lack_of_memory
-from model.training.feature_cache import CachedFeatures
 from model.training.fine_tuning import identify
 from model.training.log import TrainingLog
 from model.training.objective import CtcModel, GuardedAdam
+from model.training.passes import TrainingData, copies_in_pass, make_corpus, require_usable
 from model.training.run_folder import (
     TrainingInputs,
     changed_files,
@@ -44,26 +44,8 @@ from model.training.run_folder import (
     digest_rows,
     prepare_folder,
 )
-from model.training.schedule import draw_base, learning_rate
+from model.training.schedule import learning_rate
 from model.training.state import TrainingState, is_whole
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """Utterances with their features.
-
-    Attributes:
-        rows: The manifests' rows.
-        features: Their features, in the same order.
-        perturbed: Those of perturbed copies of all of them, view by view.
-        base: How many of the rows, the last ones, are base speech: what a model that is
-            fine-tuned learned from before, of which each pass draws some.
-    """
-
-    rows: Sequence[Utterance]
-    features: CachedFeatures
-    perturbed: Sequence[CachedFeatures] = ()
-    base: int = 0
 
 
 class Trainer:
@@ -115,18 +97,11 @@ class Trainer:
         self._init = init
         self._distribution = distribution or Distribution()
         self._manifests = digest_files(manifests)
-        self._train = self._corpus(train)
+        self._train = make_corpus(train, recipe, statistics)
         self._train_data = train
-        self._dev = self._corpus(dev)
+        self._dev = make_corpus(dev, recipe, statistics)
         self._dev_rows = dev.rows
-        copies = recipe.training.copies
-        self._copies = np.array([copies.get(row.corpus, 1) for row in train.rows], int)
-        own = self._train.usable[self._train.usable < len(train.rows) - train.base]
-        if not self._copies[own].any():
-            raise TrainingError(
-                "no utterance can be trained on: each is shorter than its transcript needs, "
-                "or its corpus has 0 copies"
-            )
+        require_usable(train, self._train.usable, recipe.training)
         with self._naming_lack_of_memory(), self._distribution.scope():
             self._model = self._compile()
         self._state = TrainingState(self._model, recipe.training.average)
@@ -178,11 +153,12 @@ class Trainer:
             digest_rows(rows),
             self._manifests,
             identify(self._init),
+            digest_rows(self._dev_rows),
+            self._train_data.base,
         )
         if self._distribution.first:
             prepare_folder(self.folder, inputs, keras.backend.backend())
-        same = repr((self.recipe, inputs.digest, inputs.init)).encode()
-        self._distribution.require_equal("recipe, recordings or --init", same)
+        self._distribution.require_equal("recipe, recordings, --stats or --init", inputs.decisive())
         with self._naming_lack_of_memory():
             self._resume()
             self._tell_what_is_left_out()
@@ -214,21 +190,6 @@ class Trainer:
         """
         return write_checkpoint(self.folder, Checkpoint(self.progress, self._state.arrays()))
 
-    def _corpus(self, data: TrainingData) -> Corpus:
-        settings, frame_s = self.recipe.training, self.recipe.features.frame_s
-        return Corpus(
-            data.features,
-            [self.recipe.alphabet.encode(row.text) for row in data.rows],
-            self.statistics,
-            self.recipe.network.stride,
-            round(settings.batch_s / frame_s),
-            [round(length / frame_s) for length in settings.bucket_s],
-            frame_s,
-            [row.weight for row in data.rows],
-            data.perturbed,
-            self.recipe.perturbation.share,
-        )
-
     def _compile(self) -> CtcModel:
         settings = self.recipe.training
         network = build_network(self.recipe.network, heads=settings.intermediate_weight > 0)
@@ -241,28 +202,15 @@ class Trainer:
         return model
 
     def _plan_pass(self) -> list[PlannedBatch]:
-        passed = self.progress.passed
-        random = np.random.default_rng([self.recipe.training.seed, passed])
+        settings, passed = self.recipe.training, self.progress.passed
+        random = np.random.default_rng([settings.seed, passed])
         return self._train.plan(
-            self._copies_in_pass(random),
+            copies_in_pass(self._train_data, self._train.usable, settings, random),
             random,
             tempo=self.recipe.augmentation.tempo,
-            by_length=self.recipe.training.sort_first_pass and passed == 0,
+            by_length=settings.sort_first_pass and passed == 0,
             multiple=self._distribution.devices,
         )
-
-    def _copies_in_pass(self, random: np.random.Generator) -> np.ndarray:
-        """Return how often each utterance occurs in a pass, the base speech drawn; int (rows,)."""
-        rows, base = self._train_data.rows, self._train_data.base
-        if not base:
-            return self._copies
-        durations = np.zeros(len(rows))
-        durations[self._train.usable] = [rows[row].duration for row in self._train.usable]
-        durations *= self._copies
-        own = len(rows) - base
-        share = self.recipe.training.base_share
-        drawn = draw_base(durations[own:], float(durations[:own].sum()), share, random)
-        return np.concatenate([self._copies[:own], drawn * self._copies[own:]])
 
     def _share_at(self, batch: int) -> float:
         """Return the share of the training done when ``batch`` batches of this pass are."""
@@ -287,14 +235,16 @@ class Trainer:
                     saved = self._clock()
 
     def _end_pass(self) -> None:
-        """Judge where a pass or the training has ended, and save; the last time it must work."""
-        # Other devices than before the resume may make fewer batches than were done.
-        if self.progress.batch >= len(self._planned):
-            self.progress.passed += 1
-            self.progress.batch = 0
-            self._planned = self._plan_pass()
-            self._judge()
-        elif self.finished:
+        """Judge where a pass or the training has ended, and save; the last time it must work.
+
+        Whoever asks to stop need not wait for the evaluation: going on begins with it.
+        """
+        if self.finished or not self._stop:
+            # Other devices than before the resume may make fewer batches than were done.
+            if self.progress.batch >= len(self._planned):
+                self.progress.passed += 1
+                self.progress.batch = 0
+                self._planned = self._plan_pass()
             self._judge()
         if not (self.finished or self._stop):
             self._save_or_tell()
@@ -352,7 +302,7 @@ class Trainer:
         smooth = min(0.99, 1 - 1 / progress.step)
         before = progress.loss if math.isfinite(progress.loss) else loss
         progress.loss = smooth * before + (1 - smooth) * loss
-        if progress.step % EVERY == 0 or progress.batch == len(self._planned):
+        if progress.step % EVERY == 0 or progress.batch == len(self._planned) or self.finished:
             self._state.update_average(progress.step)
             progress.averaged = progress.step
 
@@ -423,8 +373,12 @@ class Trainer:
             self._notify(edited(path))
 
     def _diverged(self, loss: float, planned: PlannedBatch) -> TrainingError:
-        """Return the error for a step without finite loss or gradient; save the weights before."""
-        if is_whole(self._state.arrays()):
+        """Return the error for a step without finite loss or gradient; save the weights before.
+
+        A checkpoint of just then stays: the optimizer's momentum has moved the weights since.
+        """
+        saved = checkpoint_path(self.folder, self.progress.step).exists()
+        if not saved and is_whole(self._state.arrays()):
             self._save_or_tell()
         rows = [self._train_data.rows[row] for row in np.unique(planned.rows)]
         return divergence(loss, self.progress.step, rows, self.folder)

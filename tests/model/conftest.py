@@ -14,7 +14,8 @@ from model.corpora.manifest import Utterance, write_manifest
 from model.recipe import NetworkSettings, Recipe, TrainingSettings
 
 if TYPE_CHECKING:
-    from model.training.trainer import Trainer, TrainingData
+    from model.training.passes import TrainingData
+    from model.training.trainer import Trainer
 
 RATE = 16_000
 TEXTS = ("ab", "ba cab", "cab", "abba", "a cab", "bac ab", "cc", "b a c", "ca", "bab", "ac", "abc")
@@ -76,7 +77,7 @@ def tone_data(
     tone_rows: Sequence[Utterance], tmp_path_factory: pytest.TempPathFactory, tiny_recipe: Recipe
 ) -> TrainingData:
     from model.training.feature_cache import cached_features
-    from model.training.trainer import TrainingData
+    from model.training.passes import TrainingData
 
     cache = tmp_path_factory.mktemp("cache")
     return TrainingData(tone_rows, cached_features(tone_rows, tiny_recipe.features, cache))

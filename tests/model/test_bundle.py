@@ -15,14 +15,8 @@ import numpy as np
 import pytest
 
 from model.alphabet import ENGLISH, Alphabet
-from model.bundle import (
-    ModelBundle,
-    Provenance,
-    describe,
-    load_bundle,
-    save_bundle,
-    save_report,
-)
+from model.bundle import ModelBundle, Provenance, load_bundle, save_bundle, save_report
+from model.card import describe
 from model.errors import BundleError
 from model.features import FeatureSettings, FeatureStatistics
 from model.recipe import NetworkSettings
@@ -86,6 +80,23 @@ def test_saving_again_replaces_the_bundle_and_leaves_nothing_else(
     save_bundle(dataclasses.replace(bundle, name="second"), folder)
     assert load_bundle(folder).name == "second"
     assert [path.name for path in folder.parent.iterdir()] == ["small"]
+
+
+def test_a_bundle_that_cannot_be_put_in_place_leaves_the_one_before(
+    bundle: ModelBundle, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = Path.rename
+
+    def fail_for_the_new_one(path: Path, target: Path) -> Path:
+        if path.suffix == ".partial":
+            raise OSError(5, "Input/output error")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fail_for_the_new_one)
+    other = dataclasses.replace(bundle, name="other")
+    with pytest.raises(BundleError, match=r"cannot be written \(Input/output error\)"):
+        save_bundle(other, folder)
+    assert load_bundle(folder).name == bundle.name
 
 
 def test_other_folders_are_never_replaced(bundle: ModelBundle, tmp_path: Path) -> None:
@@ -172,7 +183,7 @@ def overwrite(name: str, content: bytes) -> Callable[[Path], None]:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (delete("bundle.json"), r"bundle\.json: cannot be read .*again"),
+        (delete("bundle.json"), r"is no model bundle; give a folder with bundle\.json"),
         (delete("weights.npz"), r"weights\.npz: cannot be read .*again"),
         (truncate("bundle.json"), r"bundle\.json: is not JSON.*again"),
         (truncate("weights.npz"), r"weights\.npz: was changed or cut short.*again"),

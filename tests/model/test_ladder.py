@@ -17,7 +17,8 @@ import tensorflow as tf
 
 from model.acoustic import AcousticModel
 from model.alphabet import ENGLISH
-from model.bundle import ModelBundle, describe, load_bundle, save_bundle
+from model.bundle import ModelBundle, load_bundle, save_bundle
+from model.card import describe
 from model.features import FeatureSettings, FeatureStatistics
 from model.network import build_network, ctc_loss
 from model.recipe import NetworkSettings, Recipe

@@ -7,6 +7,7 @@ import json
 import shutil
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,8 @@ from rich.console import Console
 import model.evaluation.assessment
 from model.alphabet import ENGLISH
 from model.audio import read_audio
-from model.bundle import ModelBundle, load_bundle, save_bundle, weight_shapes
+from model.bundle import ModelBundle, load_bundle, save_bundle, save_report, weight_shapes
+from model.commands.common import save_model
 from model.commands.terminal import Terminal
 from model.corpora.manifest import Utterance, read_manifest, write_manifest
 from model.features import FeatureSettings, FeatureStatistics
@@ -57,6 +59,17 @@ def evaluate(*arguments: str | Path) -> tuple[int, str, str]:
     terminal = Terminal(Console(file=out, width=80), Console(file=log, width=140))
     code = main(["evaluate", *map(str, arguments)], terminal)
     return code, out.getvalue(), log.getvalue()
+
+
+def test_a_report_stays_where_the_same_model_is_saved_again(bundle: Path, tmp_path: Path) -> None:
+    toy = load_bundle(bundle)
+    save_model(toy, tmp_path / "model")
+    save_report(load_bundle(tmp_path / "model"), tmp_path / "model", "2 % errors")
+    save_model(toy, tmp_path / "model")
+    assert load_bundle(tmp_path / "model").provenance.report == "2 % errors"
+    weights = {name: array + 1 for name, array in toy.weights.items()}
+    save_model(replace(toy, weights=weights), tmp_path / "model")
+    assert load_bundle(tmp_path / "model").provenance.report == ""
 
 
 def test_a_folder_gets_everything_and_the_same_each_time(bundle: Path, tmp_path: Path) -> None:
@@ -160,7 +173,7 @@ def test_a_damaged_recording_fails_it_after_the_others_are_reported(
     [
         (["--output", "{tmp}/r.txt"], "--output: must end in .json or .md, or be a folder"),
         (["--output", "{tmp}/file/deep/r.md"], "r.md: cannot be written (Not a directory)"),
-        (["--output", "{tmp}/file"], "file: cannot be written (File exists)"),
+        (["--output", "{tmp}/file"], "file: cannot be written (Not a directory)"),
         (["--noise-folder", "{tmp}"], "--noise-folder: needs levels too; give --noise 20 10 5 0"),
         (["--noise", "5", "--noise-folder", "{tmp}"], "is no folder with recordings"),
         (["--manifest", "{tmp}/gone.jsonl"], "2 recordings cannot be used; mend or remove"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,28 @@ def test_nothing_is_written_where_nothing_is_usable(screen: Screen, tmp_path: Pa
     assert screen.manifest(tmp_path / "corpus", "--output", output, "--skip-bad") == 2
     assert "m.jsonl: not written: there is no usable recording" in screen.log.getvalue()
     assert not output.exists()
+
+
+def test_a_transcript_that_cannot_be_read_is_one_problem(screen: Screen, tmp_path: Path) -> None:
+    for name in "ab":
+        convert(clips()[3], tmp_path / "mine" / f"{name}.wav")
+    noise(tmp_path / "mine" / "b.wav", 1)
+    write_lines(tmp_path / "mine" / "a.txt", ["Words!"])
+    (tmp_path / "mine" / "b.txt").mkdir()
+    output = tmp_path / "m.jsonl"
+    assert screen.manifest(tmp_path / "mine", "--output", output, "--skip-bad") == 0
+    shown = screen.log.getvalue()
+    for part in ("b.txt: cannot be read (Is a directory)", "\n1 problem (", ": 1 recording, "):
+        assert part in shown
+
+
+def test_names_that_no_file_can_have_are_told(screen: Screen, tmp_path: Path) -> None:
+    rows = [{"audio": name, "text": "a", "duration": 1} for name in ("y" * 5000, "\ud800.wav")]
+    write_lines(tmp_path / "odd.jsonl", [json.dumps(row) for row in rows])
+    assert screen.manifest(tmp_path / "odd.jsonl", "--output", tmp_path / "m.jsonl") == 2
+    shown = screen.log.getvalue()
+    for part in ("odd.jsonl:1: ", "File name too long", "odd.jsonl:2: audio: must name a file"):
+        assert part in shown
 
 
 @pytest.mark.parametrize("weight", ["0", "-1", "101", "nan", "much"])

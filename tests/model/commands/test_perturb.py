@@ -67,7 +67,7 @@ def test_a_seed_decides_what_is_heard(tmp_path: Path) -> None:
     ("audio", "output", "more", "words"),
     [
         ("speech.wav", "out.mp3", (), "must end in .wav or .flac"),
-        ("speech.wav", "speech.wav", (), "is the recording itself"),
+        ("speech.wav", "speech.wav", (), "is also to be read"),
         ("none.wav", "out.wav", (), "no such file"),
         ("speech.wav", "speech.wav/out.wav", (), "cannot be written"),
         ("speech.wav", "out.wav", ("perturbation.noise=[nowhere]",), "is no folder with record"),

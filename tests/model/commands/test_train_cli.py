@@ -19,13 +19,14 @@ import soundfile
 from rich.console import Console
 
 from model.bundle import load_bundle
-from model.commands.common import on_first_signal
+from model.commands.common import on_first_signal, signals_held_back
 from model.commands.terminal import Terminal
 from model.corpora.manifest import Utterance, read_manifest
 from model.features import FeatureStatistics
 from model.statistics import load_statistics, save_statistics
 from model.training.checkpoint import checkpoints, newest_checkpoint
 from model.training.log import read_log
+from tests.model.corpus_folders import CLIPS
 from train import main
 
 TINY = [
@@ -161,6 +162,8 @@ def test_the_whole_way_from_recordings_to_a_model(
     assert {path.name for path in exported.iterdir()} == {
         *("LICENSE", "MODEL_CARD.md", "bundle.json", "weights.npz")
     }
+    assert screen.run(*export, *given) == 0
+    assert "| overall | 3 |" in load_bundle(exported).provenance.report
 
 
 class InterruptedLog(io.StringIO):
@@ -253,6 +256,16 @@ def test_only_the_first_signal_is_caught() -> None:
     assert calls == ["stop"]
 
 
+def test_a_signal_that_a_library_would_lose_ends_the_program_afterwards() -> None:
+    held = []
+    with pytest.raises(KeyboardInterrupt), signals_held_back():
+        signal.raise_signal(signal.SIGINT)
+        held.append("on")
+    assert held == ["on"]
+    with signals_held_back():
+        pass
+
+
 def test_bad_recordings_stop_the_manifest_unless_they_are_skipped(
     screen: Screen, speech: Path, tmp_path: Path
 ) -> None:
@@ -301,7 +314,7 @@ Arguments = Callable[[Path, Path], list[str | Path]]
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (lambda tmp, m: ["manifest", tmp / "gone", "--output", tmp / "m"], "gone: no such folder"),
+        (lambda tmp, m: ["manifest", tmp / "gone", "--output", tmp / "m.jsonl"], "gone: no such"),
         (lambda tmp, m: ["stats", tmp / "gone"], "gone: cannot be read as a manifest"),
         (
             lambda tmp, m: ["stats", m, "--set", "features.mel=4"],
@@ -328,6 +341,22 @@ Arguments = Callable[[Path, Path], list[str | Path]]
             "--output: must end in .json or .md",
         ),
         (
+            lambda tmp, m: ["stats", m, "--output", m],
+            "--output: must end in .npz, got",
+        ),
+        (
+            lambda tmp, m: ["manifest", m, "--output", tmp / "19-198.trans.txt"],
+            "--output: must end in .jsonl, got",
+        ),
+        (
+            lambda tmp, m: ["manifest", m, "--output", m],
+            "manifest.jsonl: is also to be read; give another place",
+        ),
+        (
+            lambda tmp, m: ["manifest", CLIPS, "--dev", m, "--output", m],
+            "manifest.jsonl: is also to be read; give another place",
+        ),
+        (
             lambda tmp, m: ["export", "--run", tmp, "--output", tmp / "model"],
             "holds no checkpoint",
         ),
@@ -349,6 +378,21 @@ def test_bad_input_is_explained_without_a_traceback(
     assert "train.py: error: " in shown
     assert message in shown
     assert "Traceback" not in shown
+
+
+def test_too_large_sizes_are_told(screen: Screen) -> None:
+    clip = CLIPS.parent / "669-129074-0001.opus"
+    assert screen.run("features", clip, "--set", f"features.fft_size={10**11}") == 1
+    assert "train.py: error: there is too little memory (" in screen.log.getvalue()
+
+
+def test_the_folder_of_a_training_is_checked_before_the_features(
+    screen: Screen, tone_manifest: Path
+) -> None:
+    (screen.folder / "run").write_text("mine")
+    assert screen.fit(tone_manifest) == 2
+    assert "run: cannot be written (Not a directory)" in screen.log.getvalue()
+    assert not (screen.folder / "cache").exists()
 
 
 @pytest.mark.parametrize("backend", ["torch", "abacus"])
@@ -380,7 +424,9 @@ def test_wrong_usage_exits_with_2(arguments: list[str], capsys: pytest.CaptureFi
     assert "usage: train.py" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["manifest", "stats", "features", "fit", "evaluate", "export"])
+@pytest.mark.parametrize(
+    "command", ["manifest", "stats", "features", "perturb", "fit", "evaluate", "export"]
+)
 def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main([command, "--help"])

@@ -82,8 +82,9 @@ def test_all_problems_are_listed_up_to_a_limit(tmp_path: Path) -> None:
     with pytest.raises(ManifestError) as caught:
         read_manifest(path)
     lines = str(caught.value).splitlines()
-    assert len(lines) == SHOWN_PROBLEMS + 1
-    assert "3 more problems" in lines[-1]
+    assert len(lines) == SHOWN_PROBLEMS + 2
+    assert "3 more problems" in lines[-2]
+    assert lines[-1].startswith(f"{SHOWN_PROBLEMS + 3} rows cannot be used; mend what is named")
 
 
 def test_missing_empty_and_binary_manifests(tmp_path: Path) -> None:

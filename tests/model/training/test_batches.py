@@ -106,6 +106,16 @@ def test_a_seed_decides_the_plan_and_the_batches() -> None:
     assert [batch.number for batch in plans[0]] == list(range(len(plans[0])))
 
 
+@pytest.mark.parametrize("weight", [0.01, 1.0, 100.0])
+def test_equal_weights_leave_the_loss_as_it_is(weight: float) -> None:
+    frames = np.zeros((40, BANDS), np.float16)
+    data = Corpus(
+        cached(frames, [20, 20]), [[1, 2], [3]], STATISTICS, 2, 40, (20,), 0.01, [weight] * 2
+    )
+    [batch] = data.plan(np.ones(2, int), seeded())
+    np.testing.assert_allclose(data.assemble(batch, None, 0, seeded()).shares, 1 / 3, rtol=1e-6)
+
+
 def test_short_utterances_come_first_when_asked() -> None:
     random = np.random.default_rng(3)
     data = corpus([int(length) for length in random.integers(4, 60, 200)])

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.bundle import describe, load_bundle, save_bundle
+from model.bundle import load_bundle, save_bundle
+from model.card import describe
 from model.errors import BundleError
 from model.features import FeatureStatistics
 from model.recipe import NetworkSettings, Recipe

@@ -19,14 +19,18 @@ from model.recipe import NetworkSettings, Recipe
 from model.settings import RangeError
 from model.training.checkpoint import (
     BEST_FILE,
+    Checkpoint,
+    Progress,
     checkpoints,
     chosen_checkpoint,
     newest_checkpoint,
     read_best,
+    write_checkpoint,
 )
 from model.training.log import read_log
 from model.training.objective import CtcModel, GuardedAdam
-from model.training.trainer import Trainer, TrainingData
+from model.training.passes import TrainingData
+from model.training.trainer import Trainer
 
 Make = Callable[..., Trainer]
 
@@ -97,6 +101,15 @@ def test_a_loss_that_is_not_finite_leaves_the_weights_before_it(make_trainer: Ma
     left = newest_checkpoint(trainer.folder, pytest.fail)
     assert left is not None
     assert left.progress.step == 3
+    before = checkpoints(trainer.folder)[-1].read_bytes()
+    again = without_computing(make_trainer(), {3: float("inf")})
+    for variable in again.network.trainable_variables:
+        variable.assign(variable + 1)
+    again._resume = lambda: None  # type: ignore[method-assign]
+    again.progress.step = again.progress.batch = 3
+    with pytest.raises(TrainingError, match=r"became inf at step 3"):
+        again.run()
+    assert checkpoints(trainer.folder)[-1].read_bytes() == before
 
 
 def test_adam_leaves_weights_alone_where_a_gradient_is_not_finite() -> None:
@@ -135,6 +148,23 @@ def test_a_checkpoint_that_cannot_be_written_is_tried_again(
     assert all("(No space left on device); free some space" in notice for notice in notices)
     assert newest_checkpoint(trainer.folder, pytest.fail) is not None
     assert not list(trainer.folder.glob("*.partial"))
+
+
+def test_a_damaged_checkpoint_takes_no_place_of_a_good_one(tmp_path: Path) -> None:
+    def write(step: int) -> None:
+        write_checkpoint(tmp_path, Checkpoint(Progress(step=step), {"model/0000/a": np.ones(1)}))
+
+    for step in (10, 20):
+        write(step)
+    damaged = checkpoints(tmp_path)[-1]
+    damaged.write_bytes(b"damaged")
+    for step in (12, 14, 16):
+        write(step)
+    assert [path.stem[-2:] for path in checkpoints(tmp_path)] == ["14", "16", "20"]
+    for step in (20, 22):
+        write(step)
+    assert [path.stem[-2:] for path in checkpoints(tmp_path)] == ["20", "22"]
+    assert newest_checkpoint(tmp_path, pytest.fail) is not None
 
 
 def test_an_edited_manifest_is_named_while_training_and_when_resuming(

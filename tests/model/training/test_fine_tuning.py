@@ -20,7 +20,8 @@ from model.training.checkpoint import checkpoints, newest_checkpoint
 from model.training.export import bundle_from_run
 from model.training.fine_tuning import GENTLE, fine_tuning_recipe, identify
 from model.training.log import read_log
-from model.training.trainer import Trainer, TrainingData
+from model.training.passes import TrainingData, copies_in_pass
+from model.training.trainer import Trainer
 
 Make = Callable[..., Trainer]
 FINETUNE_YAML = Path(__file__).parents[3] / "configs" / "finetune.yaml"
@@ -123,7 +124,8 @@ def test_each_pass_holds_its_share_of_the_base(
     seconds = np.array([row.duration for row in rows])
     drawn = []
     for passed in range(4):
-        counts = trainer._copies_in_pass(np.random.default_rng([1, passed]))
+        random = np.random.default_rng([1, passed])
+        counts = copies_in_pass(mixed, np.arange(12), trainer.recipe.training, random)
         assert counts[:3].tolist() == [1, 1, 1]
         assert counts[3:] @ seconds[3:] == pytest.approx(seconds[:3].sum(), abs=0.45)
         drawn.append(tuple(counts))

@@ -120,3 +120,12 @@ def test_a_full_disk_is_said_once_and_leaves_whole_rows(tmp_path: Path) -> None:
     log_steps(log, 7, 8)
     assert [row["step"] for row in rows(tmp_path / "steps.csv")] == ["2", "8"]
     assert float(rows(tmp_path / "steps.csv")[1]["loss"]) == 7.5
+
+
+def test_a_log_that_could_not_be_begun_still_gets_its_header(tmp_path: Path) -> None:
+    log = TrainingLog(tmp_path, 2, lambda notice: None)
+    log.begin(None)
+    with full_disk():
+        log_steps(log, 1, 2)
+    log_steps(log, 3, 6)
+    assert [row["step"] for row in rows(tmp_path / "steps.csv")] == ["4", "6"]

@@ -19,7 +19,9 @@ from model.training.checkpoint import Progress, checkpoints, newest_checkpoint
 from model.training.export import bundle_from_run
 from model.training.feature_cache import CachedFeatures, FeatureShard
 from model.training.log import LOG_COLUMNS
-from model.training.trainer import Trainer, TrainingData
+from model.training.passes import TrainingData
+from model.training.run_folder import TrainingInputs
+from model.training.trainer import Trainer
 from model.variation.augmentation import AugmentationSettings
 
 Make = Callable[..., Trainer]
@@ -147,6 +149,21 @@ def test_a_stopped_training_goes_on_as_if_it_never_stopped(
         assert getattr(trainer.progress, name) == pytest.approx(getattr(whole.progress, name))
 
 
+def test_a_stop_at_the_end_of_a_pass_does_not_wait_for_its_evaluation(
+    make: Make, three_passes: Recipe, whole: Trainer
+) -> None:
+    batches = len(whole._planned)
+    for passes in (1, 3):
+        stopped = run_to_step(make, passes * batches, three_passes)
+        assert stopped.progress.step == passes * batches
+        assert (stopped.progress.passed, stopped.finished) == (passes - 1, False)
+    trainer = run_to_step(make, 10_000, three_passes)
+    assert trainer.finished
+    assert_same_weights(trainer, whole)
+    logs = [(run.folder / "log.csv").read_text() for run in (trainer, whole)]
+    assert [log.count("\n") for log in logs] == [4, 4]
+
+
 def test_a_killed_training_goes_on_from_its_last_checkpoint(
     make: Make, three_passes: Recipe, whole: Trainer
 ) -> None:
@@ -247,6 +264,10 @@ def test_a_folder_with_other_inputs_is_refused(
     renamed = TrainingData([first, *data.rows[1:]], data.features)
     with pytest.raises(TrainingError, match="a training with other recordings"):
         make("parts", train=renamed).run()
+    with pytest.raises(TrainingError, match="a training with other recordings"):
+        make("parts", train=dataclasses.replace(data, base=1)).run()
+    with pytest.raises(TrainingError, match="a training with other dev recordings; give what it"):
+        make("parts", dev=fewer).run()
     statistics = data.features.statistics(prior_frames=7.0)
     with pytest.raises(TrainingError, match="a training with other feature statistics"):
         Trainer(tiny_recipe, data, data, statistics, folder).run()
@@ -262,6 +283,17 @@ def test_damaged_data_of_a_training_are_named(
         make("parts").run()
     with pytest.raises(TrainingError, match=r"data\.json: cannot be read"):
         bundle_from_run(folder, "damaged")
+
+
+def test_what_decides_the_weights_tells_hosts_apart(tiny_recipe: Recipe) -> None:
+    statistics = FeatureStatistics(np.zeros(80, np.float32), np.ones(80, np.float32))
+    inputs = TrainingInputs(tiny_recipe, statistics, {}, "rows", dev="dev")
+    same = dataclasses.replace(inputs, manifests={"elsewhere.jsonl": "1"}, dev="other")
+    assert same.decisive() == inputs.decisive()
+    mean = dataclasses.replace(statistics, mean=np.full(80, 0.1, np.float32))
+    for change in ({"statistics": mean}, {"digest": "others"}, {"init": {"name": "base"}}):
+        other = dataclasses.replace(inputs, **change)  # type: ignore[arg-type]
+        assert other.decisive() != inputs.decisive()
 
 
 def test_what_is_left_out_is_told(make: Make, data: TrainingData, tiny_recipe: Recipe) -> None:
