@@ -21,7 +21,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -182,37 +181,25 @@ def _plain(recipe: Any, rows: list[Any], features: Any, jit: str | bool) -> list
     adam = keras.optimizers.Adam(settings.learning_rate, global_clipnorm=settings.clip_norm)
     model.compile(optimizer=adam, loss=keras.losses.CTC(), jit_compile=jit)
 
-    class Batches(keras.utils.PyDataset):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__()
-            self.groups = list(_in_batches(rows, settings.batch_s))
-
-        def __len__(self) -> int:
-            return len(self.groups)
-
-        def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-            members = self.groups[index]
-            labels = np.array([recipe.alphabet.encode(rows[row].text) for row in members])
-            return np.stack([features.utterance(row) for row in members]), labels
-
     class Clock(keras.callbacks.Callback):  # type: ignore[misc]
-        def on_train_batch_begin(self, *_: Any) -> None:
+        def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
             self.started = time.monotonic()
 
-        def on_train_batch_end(self, *_: Any) -> None:
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
             ends.append(ends[-1] + time.monotonic() - self.started)
 
-    model.fit(Batches(), shuffle=False, verbose=0, callbacks=[Clock()])
+    # Each length by itself: fit takes the shapes of its first batches for those of all.
+    for length in LENGTHS_S:
+        members = [index for index, row in enumerate(rows) if row.duration == length]
+        model.fit(
+            np.stack([features.utterance(index) for index in members]),
+            np.array([recipe.alphabet.encode(rows[index].text) for index in members]),
+            batch_size=int(settings.batch_s / length),
+            shuffle=False,
+            verbose=0,
+            callbacks=[Clock()],
+        )
     return [after - before for before, after in pairwise(ends)]
-
-
-def _in_batches(rows: list[Any], batch_s: float) -> Iterator[list[int]]:
-    """Yield the rows of each batch; rows of one length follow on each other."""
-    start = 0
-    while start < len(rows):
-        count = int(batch_s / rows[start].duration)
-        yield list(range(start, start + count))
-        start += count
 
 
 def _unchanged(recipe: Any) -> Any:
