@@ -197,7 +197,7 @@ class Trainer:
             self._init.assign_weights(network)
         model = CtcModel(network, settings.intermediate_weight)
         optimizer = GuardedAdam(settings.learning_rate, global_clipnorm=settings.clip_norm)
-        model.compile(optimizer, jit_compile=keras.backend.backend() == "jax")
+        model.compile(optimizer, jit_compile=True)
         optimizer.build(model.trainable_variables)
         return model
 
