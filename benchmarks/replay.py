@@ -21,6 +21,7 @@ from lm.decoder import GreedyDecoder
 from model.acoustic import AcousticModel
 from model.audio import read_audio
 from model.corpora.manifest import Utterance, read_manifest
+from model.evaluation.assessment import first_of_each
 from model.evaluation.rates import error_rates
 from streamer.app import build_stream, load_model
 from streamer.events import Event, FinalTranscript, Summary
@@ -77,23 +78,13 @@ def main() -> None:
     arguments = parser.parse_args()
     acoustic = load_model(arguments.model)
     outcomes: dict[str, Outcome] = defaultdict(Outcome)
-    for row in chosen(read_manifest(arguments.manifest), arguments.limit):
+    rows, limit = read_manifest(arguments.manifest), arguments.limit
+    for row in rows if limit is None else first_of_each(rows, limit):
         measure(row, acoustic, outcomes[row.corpus])
     print("| Corpus | Recordings | WER live, % | WER whole, % | Real-time factor |")
     print("| --- | ---: | ---: | ---: | ---: |")
     for name, outcome in outcomes.items():
         print(outcome.row(name))
-
-
-def chosen(rows: list[Utterance], limit: int | None) -> list[Utterance]:
-    """Return the first ``limit`` rows of each corpus, or all."""
-    counts: dict[str, int] = defaultdict(int)
-    kept = []
-    for row in rows:
-        counts[row.corpus] += 1
-        if limit is None or counts[row.corpus] <= limit:
-            kept.append(row)
-    return kept
 
 
 def measure(row: Utterance, acoustic: AcousticModel, outcome: Outcome) -> None:

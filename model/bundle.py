@@ -24,7 +24,7 @@ from model.alphabet import Alphabet
 from model.card import describe
 from model.errors import BundleError
 from model.features import FeatureSettings, FeatureStatistics
-from model.files import make_folder
+from model.files import make_folder, write_whole
 from model.recipe import NetworkSettings, settings_from
 from model.statistics import statistics_problems
 from model.weights import weight_problems, weight_shapes
@@ -155,9 +155,9 @@ def save_bundle(bundle: ModelBundle, path: str | Path) -> Path:
         make_folder(folder.parent)
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
-        _write(temporary / WEIGHTS_FILE, weights)
+        write_whole(temporary / WEIGHTS_FILE, weights)
         for name, content in _texts(bundle, weights).items():
-            _write(temporary / name, content)
+            write_whole(temporary / name, content)
         _replace_folder(temporary, folder)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -180,14 +180,11 @@ def save_report(bundle: ModelBundle, path: str | Path, report: str) -> None:
         BundleError: If the folder cannot be written.
     """
     folder = Path(path)
-    temporary = folder / f".{SETTINGS_FILE}.partial"
     reported = replace(bundle, provenance=replace(bundle.provenance, report=report))
     try:
         for name, content in _texts(reported, _read(folder / WEIGHTS_FILE)).items():
-            _write(temporary, content)
-            os.replace(temporary, folder / name)
+            write_whole(folder / name, content)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise BundleError(
             f"{folder}: the report cannot be written ({error.strerror or error}); "
             "free some space, or copy the bundle to where you may write"
@@ -312,13 +309,6 @@ def _read(path: Path) -> bytes:
         raise BundleError(
             f"{path}: cannot be read ({error.strerror or error}); {FETCH_AGAIN}"
         ) from error
-
-
-def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _replace_folder(new: Path, folder: Path) -> None:

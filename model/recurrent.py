@@ -18,9 +18,13 @@ from model.recipe import Cell
 from model.weights import BIAS_ROWS, GATES
 
 
-def frame_mask(lengths: Any, frames: Any) -> Any:
-    """Return which of ``frames`` frames lie within each length, bool (batch, frames)."""
-    return ops.arange(frames)[None, :] < ops.cast(lengths, "int32")[:, None]
+def frame_mask(lengths: Any, frames: Any, time_first: bool = False) -> Any:
+    """Return which of ``frames`` frames lie within each length, bool (batch, frames).
+
+    With ``time_first`` (frames, batch): TensorFlow grumbles where truth values are transposed.
+    """
+    steps, lengths = ops.arange(frames), ops.cast(lengths, "int32")
+    return steps[:, None] < lengths if time_first else steps < lengths[:, None]
 
 
 @keras.saving.register_keras_serializable("captioner")
@@ -77,8 +81,7 @@ class Recurrent(keras.layers.Layer):  # type: ignore[misc]
                 setattr(self, f"{direction}_{name}", weight)
 
     def call(self, inputs: Any, lengths: Any) -> Any:
-        # Not frame_mask transposed: TensorFlow grumbles at transposed truth values.
-        present = ops.arange(ops.shape(inputs)[1])[:, None] < ops.cast(lengths, "int32")
+        present = frame_mask(lengths, ops.shape(inputs)[1], time_first=True)
         mask = ops.cast(ops.expand_dims(present, -1), inputs.dtype)
         inputs = ops.transpose(inputs, (1, 0, 2))
         outputs = [self._read(inputs, mask, direction) for direction in self.directions]
