@@ -1,13 +1,16 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format
+.PHONY: help setup kenlm-tools demo test check format
 
 PYTHON := .venv/bin/python
 
 help: ## Show this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1\t\2/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 18
 
 setup: ## Make .venv with everything that the captioner needs
 	@scripts/setup
+
+kenlm-tools: setup ## Compile what builds language models (KenLM's lmplz)
+	@scripts/kenlm-tools
 
 demo: setup ## Caption the bundled recording as if it were spoken now
 	$(PYTHON) run_live.py --wav demo/librispeech.flac
