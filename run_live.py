@@ -17,6 +17,8 @@ examples:
   run_live.py --wav talk.mp3                 a recording, at the pace of speech
   run_live.py --wav talk.mp3 --speed max --output talk.srt
                                              subtitles, as fast as it goes
+  run_live.py --hotword "Ada Lovelace" --hotword Babbage:12 --hotwords names.txt
+                                             names to listen for
   run_live.py --output talk.jsonl --record talk.flac
                                              keep every event and the audio
 
@@ -78,6 +80,33 @@ def parser() -> argparse.ArgumentParser:
     settings = parser.add_argument_group("how")
     settings.add_argument(
         "--model", metavar="FOLDER", type=Path, help="model bundle (default: models/default)"
+    )
+    language = settings.add_mutually_exclusive_group()
+    language.add_argument(
+        "--language-model",
+        metavar="PATH",
+        type=Path,
+        help="folder of a language model, or a KenLM ARPA or binary file "
+        "(default: models/language)",
+    )
+    language.add_argument(
+        "--no-language-model",
+        action="store_true",
+        help="take the likeliest letters as they are: cheaper, with more errors",
+    )
+    settings.add_argument(
+        "--hotword",
+        metavar="WORD[:WEIGHT]",
+        action="append",
+        default=[],
+        help="a word or phrase to prefer, such as a name, and how much, 0 to 100 "
+        "(default: decoder.hotword_weight); may be repeated",
+    )
+    settings.add_argument(
+        "--hotwords",
+        metavar="FILE",
+        type=Path,
+        help="more of them, one a line; read again whenever the file changes",
     )
     settings.add_argument(
         "--config", metavar="FILE", type=Path, help="settings, such as configs/live.yaml"

@@ -8,8 +8,9 @@ import math
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     # Ctrl-C while the libraries start has nothing to say.
@@ -26,6 +27,11 @@ from model.recipe import Recipe
 from model.settings import load_settings
 from model.training.checkpoint import CHOICES
 from model.variation.noises import COLOURS
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from model.alphabet import Alphabet
 
 EXAMPLES = """\
 examples:
@@ -261,6 +267,14 @@ def _add_evaluate_options(parser: argparse.ArgumentParser) -> None:
     )
     _add_manifests(parser, "--manifest", "manifests to judge it by")
     parser.add_argument(
+        "--language-model",
+        metavar="PATH",
+        type=Path,
+        help="read with the beam search and this language model, such as models/language: a "
+        "folder of lm.build, an ARPA or a KenLM binary file (default: the best symbol of each "
+        "frame)",
+    )
+    parser.add_argument(
         "--output",
         metavar="PATH",
         type=Path,
@@ -471,9 +485,18 @@ def _evaluate(options: argparse.Namespace, terminal: Terminal) -> bool:
             options.noise_kind,
             options.noise_folder,
             options.card,
+            options.language_model,
         ),
         terminal,
+        _decoding,
     )
+
+
+def _decoding(language_model: Path, alphabet: Alphabet) -> Callable[[np.ndarray], str]:
+    from lm.loading import load_decoder
+
+    decoder = load_decoder(language_model, alphabet)
+    return lambda log_probs: decoder.decode(log_probs).text
 
 
 def _manifest(options: argparse.Namespace, terminal: Terminal) -> None:

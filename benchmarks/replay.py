@@ -17,13 +17,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from lm.decoder import GreedyDecoder
 from model.acoustic import AcousticModel
 from model.audio import read_audio
 from model.corpora.manifest import Utterance, read_manifest
 from model.evaluation.assessment import first_of_each
 from model.evaluation.rates import error_rates
-from streamer.app import build_stream, load_model
+from streamer.app import build_stream, decoders_for, load_model
+from streamer.decoders import Decoders
 from streamer.events import Event, FinalTranscript, Summary
 from streamer.replay import WavReplaySource
 from streamer.runner import run_inline
@@ -77,26 +77,27 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=LiveSettings().model)
     arguments = parser.parse_args()
     acoustic = load_model(arguments.model)
+    decoders = decoders_for(LiveSettings(), acoustic)
     outcomes: dict[str, Outcome] = defaultdict(Outcome)
     rows, limit = read_manifest(arguments.manifest), arguments.limit
     for row in rows if limit is None else first_of_each(rows, limit):
-        measure(row, acoustic, outcomes[row.corpus])
+        measure(row, acoustic, decoders, outcomes[row.corpus])
     print("| Corpus | Recordings | WER live, % | WER whole, % | Real-time factor |")
     print("| --- | ---: | ---: | ---: | ---: |")
     for name, outcome in outcomes.items():
         print(outcome.row(name))
 
 
-def measure(row: Utterance, acoustic: AcousticModel, outcome: Outcome) -> None:
+def measure(row: Utterance, acoustic: AcousticModel, decoders: Decoders, outcome: Outcome) -> None:
     """Caption a recording live and read it whole."""
     settings = LiveSettings()
     finals = Finals()
     with WavReplaySource([row.audio], "max", settings.audio.block_ms) as source:
-        run_inline(source, build_stream(settings, acoustic), finals)
+        run_inline(source, build_stream(settings, acoustic, None, decoders), finals)
     features = acoustic.extractor.extract(
         read_audio(row.audio, acoustic.bundle.features.sample_rate)
     )
-    whole = GreedyDecoder(acoustic.bundle.alphabet).decode(acoustic.log_probs(features, final=True))
+    whole = decoders.final.decode(acoustic.log_probs(features, final=True))
     assert finals.summary is not None
     outcome.references.append(row.text)
     outcome.live.append(" ".join(finals.texts))

@@ -24,7 +24,7 @@ from model.alphabet import Alphabet
 from model.card import describe
 from model.errors import BundleError
 from model.features import FeatureSettings, FeatureStatistics
-from model.files import make_folder, write_whole
+from model.files import make_folder, replace_folder, write_whole
 from model.recipe import NetworkSettings, settings_from
 from model.statistics import statistics_problems
 from model.weights import weight_problems, weight_shapes
@@ -158,7 +158,7 @@ def save_bundle(bundle: ModelBundle, path: str | Path) -> Path:
         write_whole(temporary / WEIGHTS_FILE, weights)
         for name, content in _texts(bundle, weights).items():
             write_whole(temporary / name, content)
-        _replace_folder(temporary, folder)
+        replace_folder(temporary, folder)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise BundleError(
@@ -309,19 +309,3 @@ def _read(path: Path) -> bytes:
         raise BundleError(
             f"{path}: cannot be read ({error.strerror or error}); {FETCH_AGAIN}"
         ) from error
-
-
-def _replace_folder(new: Path, folder: Path) -> None:
-    """Put ``new`` in the place of ``folder``; the one before goes only when ``new`` is there."""
-    if not folder.exists():
-        new.rename(folder)
-        return
-    old = folder.with_name(f".{folder.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    folder.rename(old)
-    try:
-        new.rename(folder)
-    except OSError:
-        old.rename(folder)
-        raise
-    shutil.rmtree(old, ignore_errors=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from pathlib import Path
 from tempfile import TemporaryFile
 from uuid import uuid4
@@ -107,3 +108,27 @@ def append_whole(path: Path, content: bytes) -> None:
         except OSError:
             file.truncate(before)
             raise
+
+
+def replace_folder(new: Path, folder: Path) -> None:
+    """Put a folder in the place of another, which goes only when the new one is there.
+
+    Args:
+        new: The folder, in the same folder as the other.
+        folder: Its place, where nothing needs to be.
+
+    Raises:
+        OSError: If it cannot be put there; what was there before stays.
+    """
+    if not folder.exists():
+        new.rename(folder)
+        return
+    old = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    folder.rename(old)
+    try:
+        new.rename(folder)
+    except OSError:
+        old.rename(folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

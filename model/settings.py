@@ -164,6 +164,8 @@ def _plain(value: Any) -> Any:
         return {name: _plain(getattr(value, name)) for name in _types(type(value))}
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
     return str(value) if isinstance(value, Path) else value
 
 

@@ -18,18 +18,18 @@ from typing import TYPE_CHECKING, Literal
 from rich.console import Console
 from rich.table import Table
 
-from lm.decoder import BeamDecoder, Decoder, GreedyDecoder
-from model.alphabet import Alphabet
 from model.errors import CaptionerError, UsageError
 from model.settings import load_settings
-from streamer.audio import AudioSource
+from streamer.audio import SAMPLE_RATE, AudioSource
 from streamer.caption_stream import CaptionStream
+from streamer.decoders import Decoders, beside_program, build_decoders
 from streamer.detector import WebRtcDetector
 from streamer.devices import list_devices
 from streamer.display import CaptionDisplay, default_sink
 from streamer.events import Event, EventSink, StreamStarted
 from streamer.files import require_new
 from streamer.front_end import SpeechFrontEnd
+from streamer.hotword_file import parse_hotword
 from streamer.microphone import MicrophoneSource
 from streamer.portaudio import PortAudio
 from streamer.recognizer import StreamingRecognizer
@@ -42,8 +42,6 @@ from streamer.writers import JsonLinesWriter, SinkGroup, file_format, open_sink,
 
 if TYPE_CHECKING:
     from model.acoustic import AcousticModel
-
-REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True)
@@ -58,6 +56,10 @@ class LiveOptions:
     output: Sequence[Path] = ()
     record: Path | None = None
     model: Path | None = None
+    language_model: Path | None = None
+    no_language_model: bool = False
+    hotword: Sequence[str] = ()
+    hotwords: Path | None = None
     config: Path | None = None
     overrides: Sequence[str] = ()
 
@@ -97,9 +99,11 @@ def caption(options: LiveOptions) -> None:
         stack.enter_context(source)
         recorder = _recorder(options, stack)
         acoustic = load_model(settings.model)
-        stream = build_stream(settings, acoustic, recorder)
+        inline = bool(options.wav) and options.speed == "max"
+        decoders = decoders_for(settings, acoustic, thrifty=not inline)
+        stream = build_stream(settings, acoustic, recorder, decoders)
         # Only now, so that no file is begun by a start that fails.
-        sinks = _open_sinks(options)
+        sinks = _open_sinks(options, settings.display.low_confidence)
         sink = _Audience(SinkGroup(sinks), source)
         stack.callback(sink.close)
         # Partials cost most of the computing.
@@ -108,7 +112,9 @@ def caption(options: LiveOptions) -> None:
         if isinstance(source, MicrophoneSource):
             source.forget()
         sink.emit(StreamStarted(source.name, acoustic.bundle.name), 0.0)
-        if options.wav and options.speed == "max":
+        for notice in decoders.notices:
+            sink.emit(notice, 0.0)
+        if inline:
             run_inline(source, stream, sink, partials)
         else:
             ThreadedRunner(source, stream, sink, settings.audio.ring_s, partials).run()
@@ -140,7 +146,24 @@ def _settings(options: LiveOptions) -> LiveSettings:
         settings = replace(settings, audio=replace(settings.audio, device=options.device))
     if options.model is not None:
         settings = replace(settings, model=options.model)
-    return settings
+    return replace(settings, decoder=_decoder_settings(options, settings.decoder))
+
+
+def _decoder_settings(options: LiveOptions, settings: DecoderSettings) -> DecoderSettings:
+    """Return the settings of the decoder with those of the command line in their place.
+
+    Raises:
+        UsageError: If a hotword of the command line is none.
+    """
+    if options.no_language_model:
+        settings = replace(settings, language_model=None, unigrams=None)
+    if options.language_model is not None:
+        settings = replace(settings, language_model=options.language_model)
+    if options.hotwords is not None:
+        settings = replace(settings, hotword_file=options.hotwords)
+    for hotword in options.hotword:
+        parse_hotword(hotword, settings.hotword_weight)
+    return replace(settings, hotwords=(*settings.hotwords, *options.hotword))
 
 
 def _source(options: LiveOptions, settings: LiveSettings) -> AudioSource:
@@ -157,44 +180,46 @@ def load_model(path: Path) -> AcousticModel:
     """Load the bundle; a relative path that is not here is looked up beside the program."""
     from model.acoustic import AcousticModel
 
-    beside = REPOSITORY / path
-    elsewhere = not os.path.exists(path) and os.path.exists(beside)
-    return AcousticModel.load(beside if elsewhere else path)
+    return AcousticModel.load(beside_program(path))
+
+
+def decoders_for(
+    settings: LiveSettings, acoustic: AcousticModel, thrifty: bool = False
+) -> Decoders:
+    """Return the decoders that ``settings`` ask for; see :func:`build_decoders`."""
+    frame_s = acoustic.frame_samples / SAMPLE_RATE
+    return build_decoders(settings.decoder, acoustic.bundle.alphabet, frame_s, thrifty)
 
 
 def build_stream(
-    settings: LiveSettings, acoustic: AcousticModel, recorder: AudioRecorder | None = None
+    settings: LiveSettings,
+    acoustic: AcousticModel,
+    recorder: AudioRecorder | None = None,
+    decoders: Decoders | None = None,
 ) -> CaptionStream:
-    """Return a fresh stream with the parts that ``settings`` ask for."""
+    """Return a fresh stream with the parts that ``settings`` ask for.
+
+    Args:
+        settings: How to caption.
+        acoustic: Shared model.
+        recorder: Keeps the audio, if given.
+        decoders: Of the same settings, not used by another stream at the same time;
+            loaded anew if None.
+    """
+    decoders = decoders or decoders_for(settings, acoustic)
     detector = WebRtcDetector(settings.vad.aggressiveness, settings.vad.frame_ms)
     return CaptionStream(
         SpeechFrontEnd(UtteranceSegmenter(detector, settings.vad), acoustic.extractor),
         StreamingRecognizer(
-            acoustic, _decoder(settings.decoder, acoustic.bundle.alphabet), settings.partials
+            acoustic,
+            decoders.final,
+            settings.partials,
+            settings.vad.uncut_s,
+            decoders.partial,
+            decoders.listeners,
         ),
         time.perf_counter,
         recorder,
-    )
-
-
-def _decoder(settings: DecoderSettings, alphabet: Alphabet) -> Decoder:
-    """Return the decoder that was asked for; "auto" is a beam where there is a language model."""
-    if settings.language_model is None and (settings.kind == "beam" or settings.hotwords):
-        raise UsageError(
-            "decoder.language_model: a beam and hotwords need one; give "
-            "--set decoder.language_model=FILE, or take decoder.kind greedy and no hotwords"
-        )
-    if settings.language_model is None or settings.kind == "greedy":
-        return GreedyDecoder(alphabet)
-    return BeamDecoder(
-        alphabet,
-        settings.language_model,
-        settings.unigrams,
-        settings.beam_width,
-        settings.alpha,
-        settings.beta,
-        settings.hotwords,
-        settings.hotword_weight,
     )
 
 
@@ -231,10 +256,10 @@ def _check_outputs(options: LiveOptions) -> None:
             raise UsageError(f"{path}: is to be written twice; leave one out")
 
 
-def _open_sinks(options: LiveOptions) -> dict[str, EventSink]:
+def _open_sinks(options: LiveOptions, low_confidence: float) -> dict[str, EventSink]:
     """Open every sink that was asked for; a failure of one leaves no other open."""
     with ExitStack() as opened:
-        sinks: dict[str, EventSink] = {"standard output": _screen(options.format)}
+        sinks: dict[str, EventSink] = {"standard output": _screen(options.format, low_confidence)}
         opened.callback(sinks["standard output"].close)
         for path in options.output:
             sinks[str(path)] = open_sink(path)
@@ -243,11 +268,12 @@ def _open_sinks(options: LiveOptions) -> dict[str, EventSink]:
     return sinks
 
 
-def _screen(format: str | None) -> EventSink:
+def _screen(format: str | None, low_confidence: float) -> EventSink:
     console = Console()
     if format == "captions":
-        return CaptionDisplay(console)
-    return default_sink(console, "txt" if format == "plain" else format)
+        return CaptionDisplay(console, low_confidence=low_confidence)
+    name = "txt" if format == "plain" else format
+    return default_sink(console, name, low_confidence=low_confidence)
 
 
 def _recorder(options: LiveOptions, stack: ExitStack) -> AudioRecorder | None:

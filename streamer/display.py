@@ -23,13 +23,11 @@ from streamer.events import (
     StreamStarted,
     Summary,
 )
+from streamer.settings import DisplaySettings
 from streamer.writers import new_writer, printable
 
 REFRESH_S = 0.1
 """Least time between two drawings of the live region; seconds by the display's clock."""
-
-LOW_CONFIDENCE = 0.5
-"""Words of a final below it are marked."""
 
 ECHO_CELLS = 4
 """Kept free behind the status for the ^C that a terminal echoes, which would wrap otherwise
@@ -58,10 +56,17 @@ class CaptionDisplay:
     Args:
         console: The terminal.
         clock: Seconds, for limiting how often the live region is drawn.
+        low_confidence: Words of a final below it are marked.
     """
 
-    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        console: Console,
+        clock: Callable[[], float] = time.monotonic,
+        low_confidence: float = DisplaySettings().low_confidence,
+    ) -> None:
         self._console = console
+        self._low_confidence = low_confidence
         self._clock = clock
         self._drawn_at = -REFRESH_S
         self._source = ""
@@ -118,7 +123,7 @@ class CaptionDisplay:
             case FinalTranscript():
                 self._partial = None
                 if event.text:
-                    self._print(_final_text(event))
+                    self._print(_final_text(event, self._low_confidence))
                 else:
                     self._refresh()
             case AudioGap():
@@ -158,7 +163,10 @@ class CaptionDisplay:
 
 
 def default_sink(
-    console: Console, format: str | None = None, notices: IO[str] | None = None
+    console: Console,
+    format: str | None = None,
+    notices: IO[str] | None = None,
+    low_confidence: float = DisplaySettings().low_confidence,
 ) -> EventSink:
     """Return what shows captions on standard output.
 
@@ -170,6 +178,7 @@ def default_sink(
         console: Of standard output.
         format: One of ``streamer.writers.FORMATS``, or None.
         notices: Where a writer puts warnings and errors; standard error if None.
+        low_confidence: As for :class:`CaptionDisplay`.
 
     Raises:
         UsageError: If there is no such format.
@@ -177,7 +186,7 @@ def default_sink(
     """
     # FORCE_COLOR makes rich take any pipe for a terminal, hence isatty too.
     if format is None and console.is_interactive and console.file.isatty():
-        return CaptionDisplay(console)
+        return CaptionDisplay(console, low_confidence=low_confidence)
     return new_writer(console.file, format or "txt", notices=notices or sys.stderr)
 
 
@@ -195,7 +204,7 @@ def _partial_text(event: PartialTranscript) -> Text:
     return Text.assemble(_stamp(event.start_s), *words)
 
 
-def _final_text(event: FinalTranscript) -> Text:
+def _final_text(event: FinalTranscript, low_confidence: float) -> Text:
     """Return the text with its time and its doubtful words marked."""
     text = Text(printable(event.text))
     position = 0
@@ -204,7 +213,7 @@ def _final_text(event: FinalTranscript) -> Text:
         start = text.plain.find(shown, position)
         if start >= 0:
             position = start + len(shown)
-            if word.confidence < LOW_CONFIDENCE:
+            if word.confidence < low_confidence:
                 text.stylize(LOW_CONFIDENCE_STYLE, start, position)
     return Text.assemble(_stamp(event.start_s), text)
 

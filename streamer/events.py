@@ -52,7 +52,7 @@ class PartialTranscript:
 
     Attributes:
         utterance: Number of the utterance, from 1.
-        stable: Settled words; later partials of the utterance start with them.
+        stable: Settled words; later partials of the utterance and its final start with them.
         tail: Words that may still change.
         start_s: Where the utterance starts.
         audio_s: Stream time up to which audio was used.
@@ -107,7 +107,8 @@ class Notice:
 
     Attributes:
         kind: A short name that programs can rely on, such as ``device_lost``,
-            ``device_back``, ``input_silent``, ``input_clipping``, ``writer_stopped``.
+            ``device_back``, ``input_silent``, ``input_clipping``, ``writer_stopped``,
+            ``no_language_model``, ``hotwords``, ``decoding_slow``, ``decoding_recovered``.
         text: One sentence with the remedy, for people.
         level: How bad it is.
     """

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from lm.decoder import Decoder
+from lm.decoder import Decoder, DecoderSession, Hypothesis
 from streamer.audio import SAMPLE_RATE
 from streamer.events import (
     AudioGap,
     Event,
     FinalTranscript,
+    Notice,
     PartialTranscript,
     Word,
 )
@@ -54,35 +57,65 @@ class AcousticModel(Protocol):
         ...
 
 
+class UtteranceListener(Protocol):
+    """What may change the decoder between two utterances, and tells so."""
+
+    def utterance_starts(self, stream_s: float) -> list[Notice]:
+        """Called at ``stream_s``, before the decoder starts its session."""
+        ...
+
+
 @dataclass
 class _Utterance:
-    """The utterance that goes on."""
+    """The utterance that goes on; ``frozen`` frames of it are in its decoder session."""
 
     number: int
     start: int
-    session: AcousticSession
+    acoustic: AcousticSession
+    decoding: DecoderSession
     settler: WordSettler
-    end: int = 0
-    read_to: int = 0
+    end: int
+    read_to: int
+    frozen: int = 0
 
 
 class StreamingRecognizer:
     """Turns what the front end gives into partial and final transcripts.
 
+    The network rereads an utterance for each partial.  The decoder does not: frames
+    older than ``settings.freeze_s`` are pushed into its session once, as they were read
+    then, so that a partial costs it the same however long the utterance is.  Words that
+    were settled begin every later reading, the final one included, which reads the whole
+    utterance anew with more care.
+
     Owns the utterance that goes on, nothing of those before it.
 
     Args:
         acoustic: Shared model; one session of it is used for each utterance.
-        decoder: Shared decoder.
+        decoder: Shared decoder of finals, and of partials unless others are given.
         settings: When partials are due and when their words are settled.
+        uncut_s: Seconds from an utterance's start that no cut takes from it; words behind
+            them settle with the final.
+        partial_decoder: Cheaper decoder for partials.
+        listeners: Called before each utterance, in order.
     """
 
     def __init__(
-        self, acoustic: AcousticModel, decoder: Decoder, settings: PartialSettings
+        self,
+        acoustic: AcousticModel,
+        decoder: Decoder,
+        settings: PartialSettings,
+        uncut_s: float = math.inf,
+        partial_decoder: Decoder | None = None,
+        listeners: Sequence[UtteranceListener] = (),
     ) -> None:
         self._acoustic = acoustic
         self._decoder = decoder
+        self._partial_decoder = partial_decoder or decoder
         self._settings = settings
+        self._uncut_s = uncut_s
+        self._listeners = tuple(listeners)
+        self._frame_s = acoustic.frame_samples / SAMPLE_RATE
         self._utterance: _Utterance | None = None
 
     @property
@@ -95,8 +128,8 @@ class StreamingRecognizer:
         if isinstance(item, AudioGap):
             return [item]
         if isinstance(item, SpeechStarted):
-            self._start(item)
-        elif isinstance(item, UtteranceFeatures):
+            return [*self._start(item)]
+        if isinstance(item, UtteranceFeatures):
             self._extend(item)
         elif isinstance(item, UtteranceEnded):
             return [self._finish(item)]
@@ -120,7 +153,7 @@ class StreamingRecognizer:
         if utterance is None:
             return []
         utterance.read_to = utterance.end
-        words = self._read(utterance, utterance.session.log_probs())
+        words = self._read_so_far(utterance)
         audio_s = utterance.end / SAMPLE_RATE
         stable, tail = utterance.settler.update(words, audio_s)
         if not stable and not tail:
@@ -131,27 +164,34 @@ class StreamingRecognizer:
             )
         ]
 
-    def _start(self, item: SpeechStarted) -> None:
-        settler = WordSettler(self._settings.settle_after, self._settings.settle_lag_ms / 1000)
+    def _start(self, item: SpeechStarted) -> list[Notice]:
+        start_s = item.start / SAMPLE_RATE
+        notices = [n for listener in self._listeners for n in listener.utterance_starts(start_s)]
         self._utterance = _Utterance(
             item.utterance,
             item.start,
             self._acoustic.session(),
-            settler,
+            self._partial_decoder.session(),
+            WordSettler(
+                self._settings.settle_after,
+                self._settings.settle_lag_ms / 1000,
+                start_s + self._uncut_s,
+            ),
             end=item.start,
             read_to=item.start,
         )
+        return notices
 
     def _extend(self, item: UtteranceFeatures) -> None:
         if self._utterance is not None:
-            self._utterance.session.push(item.features)
+            self._utterance.acoustic.push(item.features)
             self._utterance.end = item.end
 
     def _finish(self, item: UtteranceEnded) -> FinalTranscript:
         utterance, self._utterance = self._utterance, None
         if utterance is None:
             raise ValueError(f"utterance {item.utterance} ended without a start")
-        words = self._read(utterance, utterance.session.log_probs(item.frames, final=True))
+        words = self._read_whole(utterance, item.frames)
         return FinalTranscript(
             utterance=utterance.number,
             text=" ".join(word.word for word in words),
@@ -162,16 +202,31 @@ class StreamingRecognizer:
             reason=item.reason,
         )
 
-    def _read(self, utterance: _Utterance, log_probs: np.ndarray) -> tuple[Word, ...]:
-        hypothesis = self._decoder.decode(log_probs)
-        frame_s = self._acoustic.frame_samples / SAMPLE_RATE
+    def _read_so_far(self, utterance: _Utterance) -> tuple[Word, ...]:
+        log_probs = utterance.acoustic.log_probs()
+        old = len(log_probs) - round(self._settings.freeze_s / self._frame_s)
+        if old > utterance.frozen:
+            utterance.decoding.push(log_probs[utterance.frozen : old])
+            utterance.frozen = old
+        settled = utterance.settler.texts
+        return self._words(
+            utterance, utterance.decoding.best(log_probs[utterance.frozen :], settled)
+        )
+
+    def _read_whole(self, utterance: _Utterance, frames: int) -> tuple[Word, ...]:
+        log_probs = utterance.acoustic.log_probs(frames, final=True)
+        return self._words(utterance, self._decoder.decode(log_probs, utterance.settler.texts))
+
+    def _words(self, utterance: _Utterance, hypothesis: Hypothesis) -> tuple[Word, ...]:
+        """Return a reading that begins with the settled words, its times in the stream."""
         start_s = utterance.start / SAMPLE_RATE
-        return tuple(
+        words = (
             Word(
                 word.text,
-                start_s + word.start_frame * frame_s,
-                start_s + word.end_frame * frame_s,
+                start_s + word.start_frame * self._frame_s,
+                start_s + word.end_frame * self._frame_s,
                 word.confidence,
             )
             for word in hypothesis.words
         )
+        return utterance.settler.fitted(tuple(words))

@@ -1,7 +1,7 @@
 """Run a caption stream: in one loop, or live with threads.
 
 Both end with a :class:`Summary`, and on a source that loses nothing both give
-the same finals.
+the same finals, but for words that a partial at another time settled otherwise.
 """
 
 from __future__ import annotations
@@ -112,8 +112,9 @@ class ThreadedRunner:
     The capture thread copies audio from the source to a ring buffer.  The
     feature thread cuts utterances and computes features.  The recognition thread
     runs the network and the decoder: finals always, partials when nothing else
-    waits and time allows.  When recognition is too slow, partials become fewer,
-    then the feature thread waits, then the ring drops the oldest audio and says so.
+    waits and time allows.  When recognition is too slow, partials become fewer, then
+    a :class:`~streamer.thrift.ThriftyDecoder` reads them with a narrower search, then the
+    feature thread waits, then the ring drops the oldest audio and says so.
 
     Args:
         source: An entered source.

@@ -12,6 +12,14 @@ from typing import Literal
 
 from model.settings import Rule, above, at_least, between, check
 
+SHIPPED_LANGUAGE_MODEL = Path("models/language")
+"""Folder of the language model that comes with the program."""
+
+
+def _or_null(rule: Rule) -> Rule:
+    """Return the rule for fields that may be left to something else."""
+    return Rule(rule.text, rule.names, lambda value: value is None or rule.holds(value))
+
 
 @dataclass(frozen=True)
 class AudioSettings:
@@ -78,6 +86,11 @@ class VadSettings:
             Rule("must be below longest_s", ("cut_search_s",), lambda s: s < self.longest_s),
         )
 
+    @property
+    def uncut_s(self) -> float:
+        """Seconds from an utterance's start that no cut takes from it."""
+        return self.longest_s - self.cut_search_s
+
 
 @dataclass(frozen=True)
 class PartialSettings:
@@ -88,6 +101,8 @@ class PartialSettings:
         settle_after: Partials in a row that must agree on a word to settle it.
         settle_lag_ms: How far before the newest audio a word must end to settle,
             milliseconds.
+        freeze_s: How far before the newest audio the decoder stops reading anew,
+            seconds; less makes partials cheaper and less careful.
 
     Raises:
         RangeError: If a value is out of its range.
@@ -96,6 +111,7 @@ class PartialSettings:
     every_ms: int = 250
     settle_after: int = 3
     settle_lag_ms: int = 800
+    freeze_s: float = 2.0
 
     def __post_init__(self) -> None:
         check(
@@ -103,6 +119,7 @@ class PartialSettings:
             between(50, 5000, "every_ms"),
             between(1, 20, "settle_after"),
             between(0, 10_000, "settle_lag_ms"),
+            between(0, 60, "freeze_s"),
         )
 
 
@@ -110,30 +127,45 @@ class PartialSettings:
 class DecoderSettings:
     """How the network's output becomes text.
 
+    What is None is taken as it was tuned for the language model.
+
     Attributes:
         kind: ``greedy`` takes the best symbol of each frame, ``beam`` searches with
-            the language model; ``auto`` is ``beam`` where a language model is given.
-        language_model: KenLM n-gram model, ARPA or binary.
-        unigrams: Its words, one a line; needed with a binary model to tell words
-            that it knows.
+            the language model, ``reference`` does so with pyctcdecode; ``auto`` is
+            ``beam`` where there is a language model.
+        language_model: Folder of a language model, or a KenLM ARPA or binary file.
+        unigrams: Words of such a file, one a line; needed with a binary file to tell
+            words that it knows.
         beam_width: Hypotheses kept at every frame.
         alpha: Weight of the language model, in natural logarithms.
         beta: Bonus for each word, in natural logarithms.
-        hotwords: Words that are to be preferred, such as names.
-        hotword_weight: Bonus for each of them, in natural logarithms.
+        beam_threshold: How much worse than the best one a hypothesis may be, in natural
+            logarithms.
+        symbol_threshold: Symbols less probable than the exponential of minus this are
+            not tried.
+        unknown_penalty: Cost of a word that the language model does not know, in
+            natural logarithms.
+        hotwords: Words and phrases that are to be preferred, such as names, each
+            ``WORD`` or ``WORD:WEIGHT``.
+        hotword_weight: Bonus for each without its own, in natural logarithms.
+        hotword_file: File of more of them, one a line, read again when it changes.
 
     Raises:
         RangeError: If a value is out of its range.
     """
 
-    kind: Literal["auto", "greedy", "beam"] = "auto"
-    language_model: Path | None = None
+    kind: Literal["auto", "greedy", "beam", "reference"] = "auto"
+    language_model: Path | None = SHIPPED_LANGUAGE_MODEL
     unigrams: Path | None = None
-    beam_width: int = 64
-    alpha: float = 0.5
-    beta: float = 1.0
+    beam_width: int | None = None
+    alpha: float | None = None
+    beta: float | None = None
+    beam_threshold: float | None = None
+    symbol_threshold: float | None = None
+    unknown_penalty: float | None = None
     hotwords: tuple[str, ...] = ()
-    hotword_weight: float = 10.0
+    hotword_weight: float = 8.0
+    hotword_file: Path | None = None
 
     def __post_init__(self) -> None:
         check(
@@ -143,12 +175,31 @@ class DecoderSettings:
                 ("unigrams",),
                 lambda path: path is None or self.language_model is not None,
             ),
-            between(1, 1000, "beam_width"),
-            between(0, 10, "alpha"),
-            between(-10, 10, "beta"),
+            _or_null(between(1, 1000, "beam_width")),
+            _or_null(between(0, 10, "alpha")),
+            _or_null(between(-10, 10, "beta")),
+            _or_null(above(0, "beam_threshold", "symbol_threshold")),
+            _or_null(at_least(0, "unknown_penalty")),
             Rule("must not hold blank words", ("hotwords",), lambda ws: all(w.strip() for w in ws)),
-            at_least(0, "hotword_weight"),
+            between(0, 100, "hotword_weight"),
         )
+
+
+@dataclass(frozen=True)
+class DisplaySettings:
+    """How captions look on a terminal.
+
+    Attributes:
+        low_confidence: Words of a finished caption below it are underlined.
+
+    Raises:
+        RangeError: If a value is out of its range.
+    """
+
+    low_confidence: float = 0.5
+
+    def __post_init__(self) -> None:
+        check(self, between(0, 1, "low_confidence"))
 
 
 @dataclass(frozen=True)
@@ -161,6 +212,7 @@ class LiveSettings:
         vad: How utterances are found.
         partials: How captions of an utterance that goes on are renewed.
         decoder: How the network's output becomes text.
+        display: How captions look on a terminal.
     """
 
     model: Path = Path("models/default")
@@ -168,3 +220,4 @@ class LiveSettings:
     vad: VadSettings = VadSettings()
     partials: PartialSettings = PartialSettings()
     decoder: DecoderSettings = DecoderSettings()
+    display: DisplaySettings = DisplaySettings()

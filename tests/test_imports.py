@@ -12,7 +12,15 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = {"model", "lm", "streamer"}
-FROM_MODEL_IN_LM = {"model.alphabet", "model.errors", "model.text"}
+FROM_MODEL_IN_LM = {
+    "model.alphabet",
+    "model.errors",
+    "model.files",
+    "model.settings",
+    "model.text",
+}
+MAKING_LM = ("lm.build", "lm.building", "lm.tune", "lm.tuning")
+"""Commands and their parts: they bring the packages together, as train.py does."""
 LIGHT_MODEL_MODULES = [
     "model.training.feature_cache",
     "model.commands.features",
@@ -74,9 +82,24 @@ def test_model_imports_neither_of_the_others() -> None:
     assert {edge for edge in found if not edge[1].startswith("model")} == set()
 
 
-def test_lm_imports_only_the_text_side_of_model() -> None:
+def is_part(name: str, of: tuple[str, ...]) -> bool:
+    """Return whether a module is one of some packages or modules, or inside of one."""
+    return any(name == other or name.startswith(f"{other}.") for other in of)
+
+
+def test_decoding_imports_only_the_text_side_of_model() -> None:
     edges = {edge for edge in imports_of("lm") if not edge[1].startswith("lm")}
-    assert {edge for edge in edges if edge[1] not in FROM_MODEL_IN_LM} == set()
+    decoding = {edge for edge in edges if not is_part(edge[0], MAKING_LM)}
+    assert {edge for edge in decoding if edge[1] not in FROM_MODEL_IN_LM} == set()
+
+
+def test_decoding_needs_nothing_of_what_makes_language_models() -> None:
+    edges = {edge for edge in imports_of("lm") if not is_part(edge[0], MAKING_LM)}
+    assert {edge for edge in edges if is_part(edge[1], MAKING_LM)} == set()
+
+
+def test_lm_does_not_import_the_live_side() -> None:
+    assert {edge for edge in imports_of("lm") if edge[1].startswith("streamer")} == set()
 
 
 def test_importing_the_live_side_loads_no_heavy_library() -> None:

@@ -25,6 +25,7 @@ from model.audio import read_audio
 from model.corpora.manifest import Utterance, read_manifest
 from model.evaluation.rates import error_rates
 from run_live import main
+from tests.streamer.tiny_arpa import write_arpa
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SPEECH = REPOSITORY / "tests/data/speech"
@@ -87,7 +88,10 @@ def test_json_lines_carry_every_event(capsys: pytest.CaptureFixture[str]) -> Non
     events = records(capsys.readouterr().out)
     assert events[0]["type"] == "start" and events[0]["schema"] == 1
     assert events[-1]["type"] == "summary"
-    assert of_type(events, "partial")
+    texts = {final["utterance"]: final["text"].split() for final in of_type(events, "final")}
+    settled = [(p["utterance"], p["stable"].split()) for p in of_type(events, "partial")]
+    assert any(words for _, words in settled)
+    assert all(texts[number][: len(words)] == words for number, words in settled)
     duration_s = len(read_audio(CLIP, 16_000)) / 16_000
     assert events[-1]["audio_s"] == pytest.approx(duration_s, abs=0.001)
     for final in of_type(events, "final"):
@@ -98,12 +102,13 @@ def test_json_lines_carry_every_event(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_live_finals_are_as_good_as_whole_recordings(capsys: pytest.CaptureFixture[str]) -> None:
-    from lm.decoder import GreedyDecoder
-    from model.acoustic import AcousticModel
+    from streamer.app import decoders_for, load_model
+    from streamer.settings import LiveSettings
 
     rows: list[Utterance] = read_manifest(SPEECH / "manifest.jsonl")
-    acoustic = AcousticModel.load(REPOSITORY / "models/default")
-    decoder = GreedyDecoder(acoustic.bundle.alphabet)
+    settings = LiveSettings()
+    acoustic = load_model(settings.model)
+    decoder = decoders_for(settings, acoustic).final
     offline, live = [], []
     for row in rows:
         features = acoustic.extractor.extract(read_audio(row.audio, 16_000))
@@ -150,23 +155,42 @@ def test_several_recordings_are_one_stream(capsys: pytest.CaptureFixture[str]) -
     assert finals[0]["end_s"] <= finals[1]["start_s"]
 
 
+@pytest.fixture
+def arpa(tmp_path: Path) -> Path:
+    """Return a language model of the words of ``CLIP``."""
+    return write_arpa(tmp_path / "words.arpa", transcript(CLIP).split())
+
+
 def test_a_language_model_mends_what_the_network_misheard(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    arpa: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     truth = transcript(CLIP)
-    words = sorted(set(truth.split()))
-    entries = "".join(f"-1\t{word}\t0\n" for word in words)
-    model = tmp_path / "words.arpa"
-    model.write_text(
-        f"\\data\\\nngram 1={len(words) + 3}\nngram 2=1\n\n\\1-grams:\n-99\t<s>\t0\n"
-        f"-1\t</s>\n-9\t<unk>\n{entries}\n\\2-grams:\n-0.1\t<s> {words[0]}\n\n\\end\\\n"
-    )
     found = []
-    for settings in ((), ("--set", f"decoder.language_model={model}")):
-        assert run("--wav", CLIP, "--speed", "max", *settings) == 0
+    for chosen in (("--no-language-model",), ("--language-model", arpa)):
+        assert run("--wav", CLIP, "--speed", "max", *chosen) == 0
         found.append(" ".join(capsys.readouterr().out.split()))
     greedy, beam = (error_rates([truth], [text]).wer for text in found)
     assert beam < greedy
+
+
+def test_hotwords_are_heard(arpa: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ("--wav", CLIP, "--speed", "max", "--language-model", arpa)
+    found = []
+    for hotwords in ((), ("--hotword", "beleaved:30")):
+        assert run(*options, *hotwords) == 0
+        found.append(capsys.readouterr().out)
+    assert "beleaved" in found[1] and "beleaved" not in found[0]
+
+
+@pytest.mark.parametrize(
+    ("hotword", "message"),
+    [("R2D2", "hotword R2D2: cannot spell '2'"), ("Ada:much", "'Ada:much': must be a word")],
+)
+def test_a_hotword_that_cannot_be_used_is_named(
+    hotword: str, message: str, arpa: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("--wav", CLIP, "--language-model", arpa, "--hotword", hotword) == 2
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -186,8 +210,13 @@ def test_a_language_model_mends_what_the_network_misheard(
         (("--wav", CLIP, "--model", "none"), "none: no such folder"),
         (("--wav", CLIP, "--output", "captions.doc"), "captions.doc: no caption format"),
         (("--wav", CLIP, "--record", "session.mp4"), "session.mp4"),
-        (("--wav", CLIP, "--set", "decoder.kind=beam"), "decoder.language_model"),
-        (("--wav", CLIP, "--set", "decoder.hotwords=[Ada]"), "decoder.language_model"),
+        (
+            ("--wav", CLIP, "--no-language-model", "--set", "decoder.kind=beam"),
+            "beam needs a language model",
+        ),
+        (("--wav", CLIP, "--no-language-model", "--hotword", "Ada"), "--language-model PATH"),
+        (("--wav", CLIP, "--hotword", " "), "must be a word or phrase"),
+        (("--wav", CLIP, "--language-model", "no.arpa"), "no.arpa: no such file"),
         (("--wav", CLIP, "--set", "decoder.language_model=no.arpa"), "no.arpa: no such file"),
     ],
 )
@@ -315,8 +344,7 @@ def test_a_second_ctrl_c_stops_now(program: Any) -> None:
     assert process.stdout is not None
     fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, 4096)
     next_event(process, "partial")
-    while not full(process.stdout):
-        time.sleep(0.1)
+    wait_until_full(process.stdout)
     process.send_signal(signal.SIGINT)
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(2)  # Nobody reads, so what was heard cannot be shown.
@@ -326,11 +354,15 @@ def test_a_second_ctrl_c_stops_now(program: Any) -> None:
     assert process.stderr.read() == "run_live.py: stopped\n"
 
 
-def full(pipe: IO[str]) -> bool:
-    """Return whether less than an event's room is left in a pipe."""
-    waiting = array.array("i", [0])
-    fcntl.ioctl(pipe, termios.FIONREAD, waiting)
-    return waiting[0] > 3600
+def wait_until_full(pipe: IO[str]) -> None:
+    """Wait until an event has no room left: little room is left, or nothing comes any more."""
+    before, since = -1, time.monotonic()
+    while before < 3600 and time.monotonic() - since < 10:
+        waiting = array.array("i", [0])
+        fcntl.ioctl(pipe, termios.FIONREAD, waiting)
+        if waiting[0] != before:
+            before, since = waiting[0], time.monotonic()
+        time.sleep(0.1)
 
 
 def test_subtitles_are_whole_when_the_program_is_killed(program: Any, tmp_path: Path) -> None:
@@ -343,6 +375,27 @@ def test_subtitles_are_whole_when_the_program_is_killed(program: Any, tmp_path: 
     cues = path.read_text().strip().split("\n\n")
     words = [word for cue in cues for line in cue.splitlines()[2:] for word in line.split()]
     assert words == final["text"].split()
+
+
+def test_hotwords_may_change_while_captions_go_on(program: Any, arpa: Path, tmp_path: Path) -> None:
+    names = tmp_path / "names.txt"
+    names.write_text("Ada Lovelace\n")
+    process = program(
+        *("--wav", SHORT_CLIP, "--wav", SHORT_CLIP, "--format", "jsonl"),
+        *("--language-model", arpa, "--hotwords", names),
+    )
+    next_event(process, "final")
+    names.write_text("Ada Lovelace\nR2D2\n")
+    notice = next_event(process, "notice")
+    while notice["kind"] == "file":
+        notice = next_event(process, "notice")
+    assert notice["kind"] == "hotwords"
+    assert f"{names}:2: hotword R2D2" in notice["text"]
+    assert "1 hotword of other lines in use" in notice["text"]
+    assert next_event(process, "final")["utterance"] == 2
+    _, err = process.communicate(timeout=READY_S)
+    assert process.returncode == 0
+    assert "hotword R2D2" in err
 
 
 def test_the_program_ends_quietly_when_its_reader_leaves(program: Any) -> None:

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
 from model.acoustic import AcousticModel
+from model.alphabet import Alphabet
 from model.bundle import CARD_FILE, save_report
 from model.commands.common import check_backend, on_first_signal, signals_held_back
 from model.commands.terminal import Terminal
 from model.corpora.manifest import read_manifests
 from model.errors import UsageError
-from model.evaluation.assessment import Assessor, Noise, check_recordings, first_of_each, unusable
+from model.evaluation.assessment import (
+    GREEDY,
+    Assessor,
+    Noise,
+    Read,
+    check_recordings,
+    first_of_each,
+    unusable,
+)
 from model.evaluation.report import Report
 from model.evaluation.report_files import check_output, write_report
 from model.evaluation.report_text import (
@@ -44,6 +53,7 @@ class EvaluationOptions:
         noise_kind: One of :data:`model.variation.noises.COLOURS`.
         noise_folder: Recordings to add in place of computed noise.
         card: Whether to write the tables into the bundle and its model card.
+        language_model: What the outputs are read with; greedily when None.
     """
 
     bundle: Path
@@ -54,6 +64,7 @@ class EvaluationOptions:
     noise_kind: Colour = "pink"
     noise_folder: Path | None = None
     card: bool = False
+    language_model: Path | None = None
 
     def command(self) -> str:
         """Return the command line, without where the figures go."""
@@ -61,6 +72,8 @@ class EvaluationOptions:
 
     def _words(self) -> Iterator[object]:
         yield from ("train.py", "evaluate", "--bundle", self.bundle, "--manifest", *self.manifests)
+        if self.language_model:
+            yield from ("--language-model", self.language_model)
         if self.limit:
             yield from ("--limit", self.limit)
         if self.noise:
@@ -71,10 +84,20 @@ class EvaluationOptions:
                 yield from ("--noise-kind", self.noise_kind)
 
 
-def evaluate(options: EvaluationOptions, terminal: Terminal) -> bool:
+def evaluate(
+    options: EvaluationOptions,
+    terminal: Terminal,
+    decoding: Callable[[Path, Alphabet], Read] | None = None,
+) -> bool:
     """Show how well a model reads whole recordings; return whether all were read.
 
     The first signal ends it after the recording at hand; what was read is reported.
+
+    Args:
+        options: What to judge, by what, and where the figures go.
+        terminal: Where it shows.
+        decoding: From ``options.language_model`` and the bundle's alphabet to what reads
+            log-probabilities with them; needed where there is a language model.
 
     Raises:
         CaptionerError: If an input cannot be used, or a file cannot be written.
@@ -89,6 +112,10 @@ def evaluate(options: EvaluationOptions, terminal: Terminal) -> bool:
         model = AcousticModel.load(options.bundle)
     if options.card:
         check_folder(options.bundle)
+    read, decoder = None, GREEDY
+    if options.language_model and decoding:
+        read = decoding(options.language_model, model.bundle.alphabet)
+        decoder = f"beam search with {options.language_model}"
     noise = noise_of(options, model.bundle.features.sample_rate)
     stopped = Event()
 
@@ -98,7 +125,8 @@ def evaluate(options: EvaluationOptions, terminal: Terminal) -> bool:
 
     readings = len(rows) * (1 + len(noise.levels if noise else ()))
     with terminal.counting("recognising", readings) as progress, on_first_signal(stop):
-        result = Assessor(model, stopped=stopped.is_set).assess(rows, noise, progress)
+        assessor = Assessor(model, read, decoder, stopped.is_set)
+        result = assessor.assess(rows, noise, progress)
     if result.readings:
         _publish(Report(result, options.command()), options, model, terminal)
     if result.problems:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections import deque
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from pathlib import Path
-from threading import Thread
 from typing import Protocol
 
 import numpy as np
@@ -19,6 +17,7 @@ import numpy as np
 from model.audio import read_audio
 from model.errors import AudioFileError
 from model.features import FeatureExtractor, FeatureSettings
+from model.processes import follow_parent
 
 POOLED_JOBS = 64
 """From this many recordings on, several processes are worth starting."""
@@ -112,17 +111,7 @@ class _Worker:
 
 def _start(extraction: Extraction) -> None:
     _Worker.extraction = extraction
-    # The first process gets the signal too, and ends the others in order.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """End this process where its parent was ended by force and told it nothing."""
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    follow_parent()
 
 
 def _run_chunk(chunk: Sequence[Job]) -> list[Result]:

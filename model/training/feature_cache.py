@@ -214,7 +214,7 @@ class _ShardFiles:
 
 def _plan(rows: Sequence[Utterance], extraction: Extraction, folder: Path) -> list[_ShardFiles]:
     """Cut the rows into shards, and name each by what decides its content."""
-    identities = _identities(rows)
+    identities = recording_identities(rows)
     settings, shards = extraction.settings, []
     for part in _cut(rows, identities, settings):
         # What a perturbation does depends on an utterance's place among all.
@@ -250,7 +250,7 @@ def _cut(
     return [range(start, end) for start, end in pairwise(ends)]
 
 
-def _identities(rows: Sequence[Utterance]) -> list[bytes]:
+def recording_identities(rows: Sequence[Utterance]) -> list[bytes]:
     """Return what tells each recording from others, wherever it is and however it is called.
 
     Raises:

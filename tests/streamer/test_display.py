@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len, get_character_cell_size
 from rich.console import Console
@@ -323,6 +323,7 @@ def test_resizing_keeps_the_history_and_fits_the_new_size() -> None:
     assert setting.shown[-1] == "[00:12] after"
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.text(st.characters()), max_size=8),
     st.integers(1, 40),

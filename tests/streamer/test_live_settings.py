@@ -14,6 +14,7 @@ from model.settings import format_settings, load_settings
 from streamer.settings import (
     AudioSettings,
     DecoderSettings,
+    DisplaySettings,
     LiveSettings,
     PartialSettings,
     VadSettings,
@@ -47,14 +48,18 @@ def vad_settings(draw: st.DrawFn) -> VadSettings:
 def decoder_settings(draw: st.DrawFn) -> DecoderSettings:
     language_model = draw(st.none() | paths)
     return DecoderSettings(
-        kind=draw(st.sampled_from(("auto", "greedy", "beam"))),
+        kind=draw(st.sampled_from(("auto", "greedy", "beam", "reference"))),
         language_model=language_model,
         unigrams=draw(st.none() | paths) if language_model else None,
-        beam_width=draw(st.integers(1, 1000)),
-        alpha=draw(floats(0, 10)),
-        beta=draw(floats(-10, 10)),
+        beam_width=draw(st.none() | st.integers(1, 1000)),
+        alpha=draw(st.none() | floats(0, 10)),
+        beta=draw(st.none() | floats(-10, 10)),
+        beam_threshold=draw(st.none() | floats(0, 1e300, exclude_min=True)),
+        symbol_threshold=draw(st.none() | floats(0, 1e300, exclude_min=True)),
+        unknown_penalty=draw(st.none() | floats(0, 1e300)),
         hotwords=tuple(draw(st.lists(words))),
-        hotword_weight=draw(floats(0, 1e300)),
+        hotword_weight=draw(floats(0, 100)),
+        hotword_file=draw(st.none() | paths),
     )
 
 
@@ -74,8 +79,10 @@ live_settings = st.builds(
         every_ms=st.integers(50, 5000),
         settle_after=st.integers(1, 20),
         settle_lag_ms=st.integers(0, 10_000),
+        freeze_s=floats(0, 60),
     ),
     decoder=decoder_settings(),
+    display=st.builds(DisplaySettings, low_confidence=floats(0, 1)),
 )
 
 
@@ -117,13 +124,17 @@ def test_a_device_index_needs_no_quotes() -> None:
         ("partials.every_ms=49", "must be 50 to 5000"),
         ("partials.settle_after=0", "must be 1 to 20"),
         ("partials.settle_lag_ms=-1", "must be 0 to 10000"),
-        ("decoder.kind=best", "must be auto, greedy or beam"),
-        ("decoder.unigrams=words.txt", "needs language_model to be given too"),
+        ("partials.freeze_s=61", "must be 0 to 60"),
+        ("decoder.kind=best", "must be auto, greedy, beam or reference"),
         ("decoder.beam_width=0", "must be 1 to 1000"),
         ("decoder.alpha=-0.1", "must be 0 to 10"),
         ("decoder.beta=11", "must be -10 to 10"),
         ('decoder.hotwords=[Ada, " "]', "must not hold blank words"),
-        ("decoder.hotword_weight=-1", "must be at least 0"),
+        ("decoder.hotword_weight=-1", "must be 0 to 100"),
+        ("decoder.beam_threshold=0", "must be above 0"),
+        ("decoder.symbol_threshold=0", "must be above 0"),
+        ("decoder.unknown_penalty=-1", "must be at least 0"),
+        ("display.low_confidence=1.5", "must be 0 to 1"),
     ],
 )
 def test_a_value_out_of_range_is_refused_with_its_rule(override: str, rule: str) -> None:
@@ -131,3 +142,15 @@ def test_a_value_out_of_range_is_refused_with_its_rule(override: str, rule: str)
     with pytest.raises(SettingsError) as caught:
         load_settings(LiveSettings, None, [override])
     assert str(caught.value) == f"--set {override}: {key}: {rule}, got {value}"
+
+
+def test_a_list_of_words_needs_a_language_model() -> None:
+    overrides = ["decoder.language_model=null", "decoder.unigrams=words.txt"]
+    with pytest.raises(SettingsError, match="unigrams: needs language_model to be given too"):
+        load_settings(LiveSettings, None, overrides)
+
+
+def test_hotwords_are_texts_with_or_without_a_weight() -> None:
+    override = "decoder.hotwords=[Ada, Ada Lovelace:8, 'Babbage: 12']"
+    settings = load_settings(LiveSettings, None, [override])
+    assert settings.decoder.hotwords == ("Ada", "Ada Lovelace:8", "Babbage: 12")

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lm.decoder import DecodedWord, Hypothesis
 from streamer.audio import SAMPLE_RATE, AudioBlock
-from streamer.events import AudioGap, Event, FinalTranscript, PartialTranscript
+from streamer.events import AudioGap, Event, FinalTranscript, Notice, PartialTranscript
+from streamer.front_end import FrontEndItem, UtteranceEnded, UtteranceFeatures
+from streamer.recognizer import StreamingRecognizer
+from streamer.segments import SpeechStarted
 from streamer.settings import PartialSettings, VadSettings
 from tests.streamer.tone_speech import blocks, caption_stream, say, silence
 
 
-def events_of(items: list[AudioBlock], partials: PartialSettings | None = None) -> list[Event]:
+def events_of(
+    items: list[AudioBlock],
+    partials: PartialSettings | None = None,
+    vad: VadSettings | None = None,
+) -> list[Event]:
     """Return every event of a stream of tones, a partial whenever one is due."""
-    stream = caption_stream(partials=partials)
+    stream = caption_stream(vad, partials)
     events: list[Event] = []
     for item in items:
         events += stream.recognize(stream.hear(item))
@@ -70,15 +79,29 @@ def test_times_stay_true_after_a_gap() -> None:
 def test_a_cut_of_a_long_utterance_loses_and_repeats_nothing() -> None:
     text = " ".join(["abc", "def", "gab", "hed"] * 5)
     audio = np.concatenate([silence(0.5), say(text), silence(1.0)])
-    stream = caption_stream(VadSettings(longest_s=4.0, cut_search_s=2.0))
-    events: list[Event] = []
-    for block in blocks(audio):
-        events += stream.recognize(stream.hear(block))
-    events += stream.recognize(stream.end_of_audio())
+    cuts = VadSettings(longest_s=4.0, cut_search_s=2.0)
+    eager = PartialSettings(every_ms=50, settle_after=1, settle_lag_ms=200)
+    events = events_of(blocks(audio), eager, cuts)
     found = finals(events)
     assert [final.reason for final in found] == ["longest"] * (len(found) - 1) + ["silence"]
     assert len(found) >= 3
     assert " ".join(final.text for final in found) == text
+    assert any(isinstance(event, PartialTranscript) and event.stable for event in events)
+
+
+def test_words_that_a_cut_gives_to_the_next_utterance_have_not_settled_in_this_one() -> None:
+    # The only true silence lies before the last words, so the cut does as well.
+    hum = np.random.default_rng(1).uniform(-1e-4, 1e-4, 10 * SAMPLE_RATE).astype(np.float32)
+    said = [say("abc def "), say("gab hed abc def gab hed abc def")]
+    noisy = [piece + hum[: len(piece)] for piece in said]
+    audio = np.concatenate([silence(0.5), noisy[0], silence(0.2), noisy[1], silence(1.0)])
+    cuts = VadSettings(longest_s=4.0, cut_search_s=3.5)
+    eager = PartialSettings(every_ms=50, settle_after=1, settle_lag_ms=200)
+    events = events_of(blocks(audio), eager, cuts)
+    first, *others = finals(events)
+    assert (first.text, first.reason) == ("abc def", "longest")
+    words = " ".join(final.text for final in others)
+    assert words == "gab hed abc def gab hed abc def"
 
 
 def test_partials_grow_and_settled_words_stay() -> None:
@@ -120,3 +143,201 @@ def test_finals_do_not_depend_on_the_blocks(sizes: list[int]) -> None:
         return [(f.utterance, f.words, f.start_s, f.end_s, f.reason) for f in finals(events)]
 
     assert without_delay(events_of(items)) == without_delay(events_of(blocks(audio)))
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.sets(st.integers(0, 150)))
+def test_finals_do_not_depend_on_when_partials_are_read(places: set[int]) -> None:
+    audio = np.concatenate([silence(0.4), say("abc de fag bed"), silence(1.2), say("cab")])
+    stream = caption_stream(partials=PartialSettings(settle_after=1, settle_lag_ms=200))
+    events: list[Event] = []
+    for place, block in enumerate(blocks(audio)):
+        events += stream.recognize(stream.hear(block))
+        if place in places:
+            stream._recognizer.partial()
+    events += stream.recognize(stream.end_of_audio())
+    assert finals(events) == finals(events_of(blocks(audio)))
+
+
+STRIDE = 4
+
+
+class CountingModel:
+    """Tells for each of its frames only which one it is."""
+
+    frame_samples = STRIDE * 160
+
+    def session(self) -> CountingSession:
+        return CountingSession()
+
+
+class CountingSession:
+    def __init__(self) -> None:
+        self.frames = 0
+
+    def push(self, features: np.ndarray) -> None:
+        self.frames += len(features)
+
+    def log_probs(self, frames: int | None = None, final: bool = False) -> np.ndarray:
+        taken = self.frames if frames is None else min(frames, self.frames)
+        return np.arange(0, taken, STRIDE, dtype=np.float32)[:, None] / STRIDE
+
+
+class FickleDecoder:
+    """Reads another text each time, its words spread over the frames.
+
+    Where it ``obeys``, every reading begins with the settled words.
+    """
+
+    def __init__(self, readings: Sequence[str], obeys: bool = True) -> None:
+        self._readings = itertools.cycle(readings)
+        self._obeys = obeys
+        self.sessions: list[FickleSession] = []
+
+    def decode(self, log_probs: np.ndarray, settled: Sequence[str] = ()) -> Hypothesis:
+        return self.session().best(log_probs, settled)
+
+    def session(self) -> FickleSession:
+        self.sessions.append(FickleSession(self))
+        return self.sessions[-1]
+
+    def read(self, frames: int, settled: Sequence[str]) -> Hypothesis:
+        words = next(self._readings).split()
+        words = [*settled, *words[len(settled) :]] if self._obeys else words
+        words = words[:frames]
+        edges = np.linspace(0, frames, len(words) + 1).astype(int).tolist()
+        return Hypothesis(
+            tuple(
+                DecodedWord(word, start, end, 1.0)
+                for word, (start, end) in zip(words, itertools.pairwise(edges), strict=True)
+            ),
+            0.0,
+        )
+
+
+class FickleSession:
+    def __init__(self, decoder: FickleDecoder) -> None:
+        self._decoder = decoder
+        self.pushed: list[float] = []
+        self.tails: list[list[float]] = []
+
+    def push(self, log_probs: np.ndarray) -> None:
+        self.pushed += log_probs[:, 0].tolist()
+
+    def best(
+        self, tail: np.ndarray | None = None, settled: Sequence[str] = (), final: bool = False
+    ) -> Hypothesis:
+        self.tails.append([] if tail is None else tail[:, 0].tolist())
+        return self._decoder.read(len(self.pushed) + len(self.tails[-1]), settled)
+
+
+def features(frames: int, end_s: float) -> UtteranceFeatures:
+    return UtteranceFeatures(1, np.zeros((frames, 1), np.float32), round(end_s * SAMPLE_RATE))
+
+
+def utterance(seconds: int, frames: int | None = None, start: int = 0) -> list[FrontEndItem]:
+    """Return an utterance in pieces of a quarter of a second, ``frames`` of it kept at its end."""
+    start_s, end = start / SAMPLE_RATE, start + seconds * SAMPLE_RATE
+    pieces = [features(25, start_s + 0.25 * (n + 1)) for n in range(4 * seconds)]
+    ended = UtteranceEnded(1, end, "silence", seconds * 100 if frames is None else frames, end)
+    return [SpeechStarted(1, start), *pieces, ended]
+
+
+def captioned(
+    recognizer: StreamingRecognizer, items: Sequence[FrontEndItem]
+) -> tuple[list[PartialTranscript], FinalTranscript]:
+    """Return the partials after every item, and the final."""
+    partials: list[PartialTranscript] = []
+    for item in items:
+        events = recognizer.push(item)
+        partials += recognizer.partial()
+    [final] = finals(events)
+    return partials, final
+
+
+texts = st.lists(st.sampled_from(["a", "b", "c"]), max_size=8).map(" ".join)
+
+
+@settings(deadline=None)
+@given(
+    readings=st.lists(texts, min_size=1, max_size=8),
+    obeys=st.booleans(),
+    agreeing=st.integers(1, 3),
+    lag_ms=st.integers(0, 1500),
+    frames=st.none() | st.integers(0, 400),
+)
+def test_nothing_settled_ever_changes(
+    readings: list[str], obeys: bool, agreeing: int, lag_ms: int, frames: int | None
+) -> None:
+    chosen = PartialSettings(settle_after=agreeing, settle_lag_ms=lag_ms, freeze_s=1.0)
+    recognizer = StreamingRecognizer(CountingModel(), FickleDecoder(readings, obeys), chosen)
+    partials, final = captioned(recognizer, utterance(4, frames, start=8_000))
+    shown = [partial.stable.split() for partial in partials] + [final.text.split()]
+    for earlier, later in itertools.pairwise(shown):
+        assert later[: len(earlier)] == earlier
+    assert final.text == " ".join(word.word for word in final.words)
+    times = [time for word in final.words for time in (word.start_s, word.end_s)]
+    assert times == sorted(times)
+
+
+def test_the_decoder_is_asked_for_readings_that_begin_with_what_is_settled() -> None:
+    decoder = FickleDecoder(["", "a b c d", "a b c d", "c c c c", "c c c c"])
+    chosen = PartialSettings(settle_after=2, settle_lag_ms=0)
+    recognizer = StreamingRecognizer(CountingModel(), decoder, chosen)
+    partials, final = captioned(recognizer, utterance(1))
+    assert (partials[1].stable, partials[1].tail) == ("a b c", "d")
+    assert (partials[2].stable, partials[2].tail) == ("a b c", "c")
+    assert final.text == "a b c c"
+
+
+def test_an_empty_final_keeps_what_was_settled() -> None:
+    decoder = FickleDecoder(["a b"] * 8 + [""], obeys=False)
+    chosen = PartialSettings(settle_after=2, settle_lag_ms=0)
+    recognizer = StreamingRecognizer(CountingModel(), decoder, chosen)
+    _, final = captioned(recognizer, utterance(2, frames=0))
+    assert final.text == "a b"
+
+
+@pytest.mark.parametrize("freeze_s", [0.0, 0.5, 2.0])
+def test_frames_are_frozen_once_and_a_partial_costs_the_same_in_a_long_utterance(
+    freeze_s: float,
+) -> None:
+    decoder = FickleDecoder([""])
+    recognizer = StreamingRecognizer(CountingModel(), decoder, PartialSettings(freeze_s=freeze_s))
+    items = utterance(20)
+    for item in items[:-1]:
+        recognizer.push(item)
+        recognizer.partial()
+    session = decoder.sessions[0]
+    assert session.pushed + session.tails[-1] == list(range(500))
+    assert max(map(len, session.tails)) == round(freeze_s / 0.04)
+    recognizer.push(items[-1])
+    assert decoder.sessions[1].tails == [list(range(500))]
+
+
+class Announcer:
+    """Says something before every utterance."""
+
+    def utterance_starts(self, stream_s: float) -> list[Notice]:
+        return [Notice("hotwords", f"at {stream_s:g}")]
+
+
+def test_listeners_are_asked_before_an_utterance_starts() -> None:
+    decoder = FickleDecoder(["a"])
+    recognizer = StreamingRecognizer(
+        CountingModel(), decoder, PartialSettings(), listeners=[Announcer(), Announcer()]
+    )
+    events = recognizer.push(SpeechStarted(1, 32_000))
+    assert events == [Notice("hotwords", "at 2")] * 2
+
+
+def test_partials_may_be_read_by_another_decoder_than_finals() -> None:
+    recognizer = StreamingRecognizer(
+        CountingModel(),
+        FickleDecoder(["a b c"]),
+        PartialSettings(settle_lag_ms=10_000),
+        partial_decoder=FickleDecoder(["x"]),
+    )
+    partials, final = captioned(recognizer, utterance(2))
+    assert {partial.tail for partial in partials} == {"x"}
+    assert final.text == "a b c"

@@ -16,6 +16,7 @@ from model.alphabet import ENGLISH
 from model.features import FeatureExtractor, FeatureSettings
 from streamer.audio import SAMPLE_RATE, AudioBlock
 from streamer.caption_stream import CaptionStream
+from streamer.decoders import Decoders
 from streamer.events import Event, Notice
 from streamer.front_end import SpeechFrontEnd
 from streamer.recognizer import StreamingRecognizer
@@ -144,9 +145,17 @@ def caption_stream(
     settings: VadSettings | None = None,
     partials: PartialSettings | None = None,
     model: ToneModel | None = None,
+    decoders: Decoders | None = None,
 ) -> CaptionStream:
     """Return a fresh stream that reads tones, with a clock that stands still."""
+    settings = settings or VadSettings()
+    decoders = decoders or Decoders(GreedyDecoder(ENGLISH), GreedyDecoder(ENGLISH))
     recognizer = StreamingRecognizer(
-        model or ToneModel(), GreedyDecoder(ENGLISH), partials or PartialSettings()
+        model or ToneModel(),
+        decoders.final,
+        partials or PartialSettings(),
+        settings.uncut_s,
+        decoders.partial,
+        decoders.listeners,
     )
-    return CaptionStream(front_end(settings or VadSettings()), recognizer, lambda: 0.0)
+    return CaptionStream(front_end(settings), recognizer, lambda: 0.0)

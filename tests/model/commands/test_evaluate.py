@@ -24,6 +24,7 @@ from model.commands.terminal import Terminal
 from model.corpora.manifest import Utterance, read_manifest, write_manifest
 from model.features import FeatureSettings, FeatureStatistics
 from model.recipe import NetworkSettings
+from tests.lm.toys import write_arpa
 from train import main
 
 MANIFEST = Path(__file__).resolve().parents[2] / "data/speech/manifest.jsonl"
@@ -200,3 +201,18 @@ def test_a_level_that_is_none_is_refused(level: str, capsys: pytest.CaptureFixtu
         main(["evaluate", "--bundle", "b", "--manifest", "m", "--noise", level])
     assert caught.value.code == 2
     assert "must be a number from -50 to 100" in capsys.readouterr().err
+
+
+def test_a_language_model_reads_only_words_that_it_knows(bundle: Path, tmp_path: Path) -> None:
+    language_model = write_arpa(tmp_path / "tiny.arpa")
+    code, shown, log = evaluate(
+        *("--bundle", bundle, "--manifest", MANIFEST, "--limit", "1"),
+        *("--language-model", language_model, "--output", tmp_path / "report.json"),
+    )
+    assert code == 0, log
+    assert "beam search with" in shown
+    record = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert f"--language-model {language_model}" in record["command"]
+    missing = tmp_path / "none.arpa"
+    code, _, log = evaluate("--bundle", bundle, "--manifest", MANIFEST, "--language-model", missing)
+    assert (code, "none.arpa: no such file" in log) == (2, True)

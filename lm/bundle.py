@@ -1,0 +1,229 @@
+"""Folders with a language model: all that decoding needs, and where it comes from.
+
+A folder holds ``lm.binary`` (KenLM's quantised trie), ``words.txt`` (a known word a line,
+sorted by code point), ``lm.json`` (what they were made of, sizes and checksums) and a
+``MODEL_CARD.md`` for people; ``lm.tune`` adds ``decoder.yaml``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lm.errors import LanguageModelError
+from lm.language_model import BINARY_MAGIC
+from lm.tuned import TUNED_FILE, TunedDecoder, read_tuned
+from model.files import make_folder, replace_folder, write_whole
+
+FORMAT = 1
+"""Raised whenever the content of a folder changes its meaning."""
+
+BINARY_FILE = "lm.binary"
+WORDS_FILE = "words.txt"
+RECORD_FILE = "lm.json"
+CARD_FILE = "MODEL_CARD.md"
+
+FETCH_AGAIN = "copy or download the folder again"
+
+
+@dataclass(frozen=True)
+class LanguageBundle:
+    """A folder with a language model, its files checked.
+
+    Attributes:
+        folder: Where it is.
+        record: What ``lm.json`` tells: recipe, text, perplexities, versions.
+        tuned: Settings of the search and how they were found; defaults where nothing
+            was tuned.
+    """
+
+    folder: Path
+    record: Mapping[str, Any]
+    tuned: TunedDecoder
+
+    @property
+    def binary(self) -> Path:
+        """KenLM's binary file."""
+        return self.folder / BINARY_FILE
+
+    @property
+    def words(self) -> Path:
+        """The known words, one a line."""
+        return self.folder / WORDS_FILE
+
+    @classmethod
+    def load(cls, folder: str | Path) -> LanguageBundle:
+        """Check a folder and read what it tells of the model, not the model itself.
+
+        The large file is checked by its size and its beginning; :meth:`verify` reads
+        it whole.
+
+        Raises:
+            LanguageModelError: If the folder or a file of it is missing, damaged or of
+                another format version.
+            SettingsError: If ``decoder.yaml`` has unusable values.
+        """
+        folder = Path(folder)
+        record = _read_record(folder)
+        for name in (BINARY_FILE, WORDS_FILE):
+            _check_size(folder / name, record["files"][name]["bytes"])
+        _check_sum(folder / WORDS_FILE, record["files"][WORDS_FILE]["sha256"])
+        _check_begin(folder / BINARY_FILE)
+        tuned = folder / TUNED_FILE
+        return cls(folder, record, read_tuned(tuned) if tuned.exists() else TunedDecoder())
+
+    def verify(self) -> None:
+        """Check the large file whole.
+
+        Raises:
+            LanguageModelError: If it is not what was written.
+        """
+        _check_sum(self.binary, self.record["files"][BINARY_FILE]["sha256"])
+
+
+def is_bundle(folder: Path) -> bool:
+    """Return whether a folder holds a language model of ``lm.build``."""
+    return (folder / RECORD_FILE).is_file()
+
+
+def check_place(folder: Path) -> None:
+    """Find out before the work whether a bundle may be written to a place.
+
+    Raises:
+        LanguageModelError: If something else is there.
+    """
+    there = os.path.lexists(folder) and not (folder.is_dir() and not any(folder.iterdir()))
+    if there and not is_bundle(folder):
+        raise LanguageModelError(
+            f"{folder}: is there and is no language model of lm.build; give another place"
+        )
+
+
+def write_bundle(
+    folder: Path, binary: Path, words: Sequence[str], record: Mapping[str, Any], card: str
+) -> LanguageBundle:
+    """Write a folder and return it as loaded.
+
+    The folder appears whole: it is written under another name and then renamed.  A
+    bundle that was there before is replaced, its tuned settings, which belong to the
+    model that goes, included.
+
+    Args:
+        folder: Its place.
+        binary: KenLM's binary file, to be copied.
+        words: The known words.
+        record: What ``lm.json`` shall tell.
+        card: The model card, in Markdown.
+
+    Raises:
+        LanguageModelError: If something else is there, or the folder cannot be written.
+    """
+    check_place(folder)
+    temporary = folder.with_name(f".{folder.name}.partial")
+    listed = "".join(f"{word}\n" for word in sorted(words)).encode()
+    try:
+        make_folder(folder.parent)
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        shutil.copyfile(binary, temporary / BINARY_FILE)
+        write_whole(temporary / WORDS_FILE, listed)
+        files = {name: _described(temporary / name) for name in (BINARY_FILE, WORDS_FILE)}
+        write_whole(temporary / RECORD_FILE, _formatted({"format": FORMAT, **record}, files))
+        write_whole(temporary / CARD_FILE, card.encode())
+        replace_folder(temporary, folder)
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise LanguageModelError(
+            f"{folder}: the language model cannot be written ({error.strerror or error}); "
+            "free some space or give another place for it"
+        ) from error
+    return LanguageBundle.load(folder)
+
+
+def _formatted(record: Mapping[str, Any], files: Mapping[str, Any]) -> bytes:
+    whole = {**record, "files": files}
+    return (json.dumps({**whole, "sha256": _checksum(whole)}, indent=1) + "\n").encode()
+
+
+def _checksum(record: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of the canonical JSON of all but the checksum itself."""
+    content = {key: value for key, value in record.items() if key != "sha256"}
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _described(path: Path) -> dict[str, Any]:
+    return {"bytes": path.stat().st_size, "sha256": _sum(path)}
+
+
+def _read_record(folder: Path) -> dict[str, Any]:
+    path = folder / RECORD_FILE
+    if not folder.is_dir():
+        raise LanguageModelError(f"{folder}: no such folder; give a folder that lm.build wrote")
+    if not path.exists():
+        raise LanguageModelError(
+            f"{folder}: is no language model of lm.build, as it has no {RECORD_FILE}; "
+            "give a folder that lm.build wrote"
+        )
+    try:
+        record = json.loads(path.read_bytes())
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    except ValueError as error:
+        raise LanguageModelError(f"{path}: is not JSON: {error}; {FETCH_AGAIN}") from error
+    if not isinstance(record, dict) or "format" not in record:
+        raise LanguageModelError(f"{path}: does not describe a language model; {FETCH_AGAIN}")
+    if record["format"] != FORMAT:
+        raise LanguageModelError(
+            f"{path}: has format {record['format']}, but this program reads format {FORMAT}; "
+            "use the program's version that made it, or build the language model again"
+        )
+    if "files" not in record or record.get("sha256") != _checksum(record):
+        raise _changed(path)
+    return record
+
+
+def _check_size(path: Path, size: int) -> None:
+    try:
+        there = path.stat().st_size
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if there != size:
+        raise LanguageModelError(
+            f"{path}: was changed or cut short: it has {there} bytes in place of {size}; "
+            f"{FETCH_AGAIN}"
+        )
+
+
+def _check_begin(path: Path) -> None:
+    with path.open("rb") as file:
+        begin = file.read(len(BINARY_MAGIC))
+    if begin != BINARY_MAGIC:
+        raise LanguageModelError(f"{path}: is no KenLM binary file; {FETCH_AGAIN}")
+
+
+def _check_sum(path: Path, expected: str) -> None:
+    try:
+        if _sum(path) != expected:
+            raise _changed(path)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _sum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _changed(path: Path) -> LanguageModelError:
+    return LanguageModelError(f"{path}: was changed or cut short (checksum differs); {FETCH_AGAIN}")
+
+
+def _unreadable(path: Path, error: OSError) -> LanguageModelError:
+    return LanguageModelError(f"{path}: cannot be read ({error.strerror or error}); {FETCH_AGAIN}")

@@ -1,0 +1,62 @@
+"""Forced alignment against the best of all paths."""
+
+from __future__ import annotations
+
+from itertools import groupby, product
+
+import numpy as np
+import pytest
+
+from lm.alignment import align_beginning
+from model.alphabet import ENGLISH, Alphabet
+from tests.lm.toys import path_of
+
+FEW = Alphabet(("", "a", "b", " "))
+
+
+def test_words_lie_where_they_were_said() -> None:
+    spans = align_beginning(path_of("__tthe_ _cat_ sat"), ["the", "cat"], ENGLISH)
+    assert spans == [(2, 6), (9, 12)]
+
+
+def test_doubled_letters_need_a_blank_between() -> None:
+    assert align_beginning(path_of("b_ee_e__"), ["bee"], ENGLISH) == [(0, 6)]
+
+
+def test_words_without_frames_are_empty_at_the_end() -> None:
+    assert align_beginning(path_of("the"), ["the", "cat"], ENGLISH) == [(0, 3), (3, 3)]
+    spans = align_beginning(path_of("the c"), ["the", "cat", "sat"], ENGLISH)
+    assert spans == [(0, 3), (4, 5), (5, 5)]
+    assert align_beginning(path_of(""), ["the"], ENGLISH) == [(0, 0)]
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("words", [["a"], ["ab"], ["aa"], ["b", "a"]])
+def test_the_path_is_the_best_of_all(seed: int, words: list[str]) -> None:
+    logits = np.random.default_rng(seed).normal(0, 2, (6, FEW.size))
+    log_probs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    text = " ".join(words)
+    best, spans = -np.inf, []
+    # The text is followed by whatever is likeliest, from any frame on.
+    for count in range(len(text), 7):
+        rest = log_probs[count:].max(axis=1).sum()
+        for path in product(range(FEW.size), repeat=count):
+            if FEW.decode(label for label, _ in groupby(path) if label) != text:
+                continue
+            score = rest + log_probs[range(count), path].sum()
+            if score > best + 1e-9:
+                best, spans = score, word_spans(path, words)
+    found = align_beginning(log_probs.astype(np.float32), words, FEW)
+    assert [span[0] for span in found] == [span[0] for span in spans]
+
+
+def word_spans(path: tuple[int, ...], words: list[str]) -> list[tuple[int, int]]:
+    """Return the frames of each word on a path through the symbols of a text."""
+    spans: list[list[int]] = [[]]
+    for frame, label in enumerate(path):
+        if FEW.symbols[label] == " ":
+            if spans[-1]:
+                spans.append([])
+        elif label:
+            spans[-1].append(frame)
+    return [(frames[0], frames[-1] + 1) for frames in spans[: len(words)]]
