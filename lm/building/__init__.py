@@ -1,0 +1,1 @@
+"""From text to the folder of a language model: the parts of ``lm.build``."""
