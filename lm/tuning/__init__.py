@@ -1,0 +1,1 @@
+"""Tuning of the decoder: its search, and the confidences of its words."""
