@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import math
 import os
 import signal
 import sys
@@ -16,6 +15,7 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_
     # Ctrl-C while the libraries start has nothing to say.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
+from model.commands.arguments import count, number
 from model.commands.common import BACKENDS, RecipeOptions
 from model.commands.export import export
 from model.commands.statistics import show_statistics
@@ -197,7 +197,7 @@ def _add_perturb_options(parser: argparse.ArgumentParser) -> None:
         "--output", metavar="FILE", type=Path, required=True, help="file to write: .wav or .flac"
     )
     parser.add_argument(
-        "--seed", metavar="N", type=_count, default=1, help="decides the changes (default: 1)"
+        "--seed", metavar="N", type=count, default=1, help="decides the changes (default: 1)"
     )
     _add_recipe_options(parser)
 
@@ -241,7 +241,7 @@ def _add_distribution_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--devices",
         metavar="N",
-        type=_count,
+        type=count,
         default=0,
         help="devices of this host to train on (default: all GPUs, or else one CPU)",
     )
@@ -283,7 +283,7 @@ def _add_evaluate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--limit",
         metavar="N",
-        type=_count,
+        type=count,
         default=0,
         help="use the first N recordings of each corpus (default: all)",
     )
@@ -291,7 +291,7 @@ def _add_evaluate_options(parser: argparse.ArgumentParser) -> None:
         "--noise",
         metavar="DB",
         nargs="+",
-        type=_decibels,
+        type=number(-50, 100),
         default=[],
         help="recognise all of it again with noise, at each of these signal-to-noise ratios",
     )
@@ -395,22 +395,6 @@ def _row_weight(text: str) -> float:
         raise argparse.ArgumentTypeError(
             f"must be a number above 0, at most 100, got {text}"
         ) from None
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1 on, got {text}")
-    return int(text)
-
-
-def _decibels(text: str) -> float:
-    try:
-        level = float(text)
-    except ValueError:
-        level = math.nan
-    if not -50 <= level <= 100:
-        raise argparse.ArgumentTypeError(f"must be a number from -50 to 100, got {text}")
-    return level
 
 
 def _run(options: argparse.Namespace, terminal: Terminal) -> bool:

@@ -42,11 +42,13 @@ from lm.beam import BeamDecoder
 from lm.bundle import BINARY_FILE, WORDS_FILE
 from lm.decoder import Decoder, GreedyDecoder
 from lm.language_model import LanguageModel
+from lm.loading import load_tuned
 from lm.reference import ReferenceDecoder
 from lm.search import SearchSettings
-from lm.tuned import TUNED_FILE, read_tuned
+from lm.tuned import read_tuned
 from lm.tuning.inputs import Inputs, Source, load_inputs
 from lm.tuning.log_probs import Scored
+from model.commands.arguments import count
 from model.commands.terminal import Terminal
 from model.errors import CaptionerError
 from model.evaluation.assessment import first_of_each
@@ -118,9 +120,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--unigrams", type=Path, help="known words of a binary file")
     parser.add_argument("--settings", type=Path, help="default: the language model's decoder.yaml")
     parser.add_argument("--cache", type=Path, default=Path("cache/log-probabilities"))
-    parser.add_argument("--limit", type=int, default=0, help="recordings of each corpus")
+    parser.add_argument("--limit", type=count, default=0, help="recordings of each corpus")
     parser.add_argument(
-        "--sample", type=int, default=10, help="of each corpus for what is slow (default: 10)"
+        "--sample", type=count, default=10, help="of each corpus for what is slow (default: 10)"
     )
     parser.add_argument("--json", type=Path, help="write the figures here too")
     return parser
@@ -138,8 +140,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     )
     inputs = load_inputs(source, Terminal())
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    settings = _settings(options)
-    model = LanguageModel.load(source.language_model, source.unigrams)
+    model, tuned = load_tuned(source.language_model, source.unigrams)
+    settings = read_tuned(options.settings).search if options.settings else tuned.search
     decoders = _decoders(inputs, model, settings)
     rows = first_of_each([item.row for item in inputs.scored], options.sample)
     sample = [item for item in inputs.scored if item.row in rows]
@@ -164,11 +166,6 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         },
         "loading": loading(source, sample[0]),
     }
-
-
-def _settings(options: argparse.Namespace) -> SearchSettings:
-    path = options.settings or options.language_model / TUNED_FILE
-    return read_tuned(path).search if options.settings or path.is_file() else SearchSettings()
 
 
 def _decoders(inputs: Inputs, model: LanguageModel, settings: SearchSettings) -> dict[str, Decoder]:

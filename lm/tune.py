@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from model.commands.arguments import count, number
 from model.errors import CaptionerError
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--limit",
         metavar="N",
-        type=_count,
+        type=count,
         default=0,
         help="use the first N recordings of each corpus (default: all)",
     )
@@ -124,13 +125,13 @@ def _add_ways(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--beam-width",
         metavar="N",
-        type=_count,
+        type=count,
         help="keep this beam width (default: the smallest one within the tolerance)",
     )
     parser.add_argument(
         "--tolerance",
         metavar="PERCENT",
-        type=_percentage,
+        type=number(0, 100),
         default=3.0,
         help="how many more errors than the widest beam a narrower one may make, in per cent "
         "of them (default: %(default)g)",
@@ -145,29 +146,13 @@ def _add_ways(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--jobs",
         metavar="N",
-        type=_count,
+        type=count,
         default=os.cpu_count() or 1,
         help="processes (default: one for each processor)",
     )
     parser.add_argument(
         "--anew", action="store_true", help="forget the trials of earlier runs in the output"
     )
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1 on, got {text}")
-    return int(text)
-
-
-def _percentage(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 100:
-        raise argparse.ArgumentTypeError(f"must be a number from 0 to 100, got {text}")
-    return value
 
 
 def _options(options: argparse.Namespace) -> TuneOptions:
