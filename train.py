@@ -15,7 +15,7 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_
     # Ctrl-C while the libraries start has nothing to say.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-from model.commands.arguments import count, number
+from model.commands.arguments import add_settings, count, number
 from model.commands.common import BACKENDS, RecipeOptions
 from model.commands.export import export
 from model.commands.statistics import show_statistics
@@ -188,7 +188,7 @@ def _add_features_options(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="draw waveform, spectrogram, log-mels and MFCC into a picture (.png, .svg, .pdf, ...)",
     )
-    _add_settings_options(parser)
+    add_settings(parser, "configs/train.yaml", "training.minutes=30")
 
 
 def _add_perturb_options(parser: argparse.ArgumentParser) -> None:
@@ -359,32 +359,13 @@ def _add_manifests(
 
 
 def _add_recipe_options(parser: argparse.ArgumentParser) -> None:
-    _add_settings_options(parser)
+    add_settings(parser, "configs/train.yaml", "training.minutes=30")
     parser.add_argument(
         "--cache",
         metavar="FOLDER",
         type=Path,
         default=Path("cache"),
         help="where computed features are kept (default: cache)",
-    )
-
-
-def _add_settings_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--config",
-        metavar="FILE",
-        action="append",
-        type=Path,
-        default=[],
-        help="recipe, such as configs/train.yaml; may be repeated, later ones winning",
-    )
-    parser.add_argument(
-        "--set",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        dest="overrides",
-        help="one value of the recipe, such as training.minutes=30; may be repeated",
     )
 
 

@@ -17,6 +17,7 @@ from lm.building.recipe import LanguageRecipe
 from lm.building.registers import Notice
 from lm.building.sources import TextOption
 from lm.bundle import LanguageBundle
+from model.commands.arguments import add_settings
 from model.errors import CaptionerError
 from model.settings import load_settings
 
@@ -128,22 +129,7 @@ def _add_recipe_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--held-out", metavar="SHARE", help="share of documents that judge it")
     parser.add_argument("--max-mb", metavar="MB", help="largest size of the folder; 0 for any")
     parser.add_argument("--memory", metavar="SIZE", help="for lmplz, such as 30%% or 2G")
-    parser.add_argument(
-        "--config",
-        metavar="FILE",
-        action="append",
-        type=Path,
-        default=[],
-        help="recipe, such as configs/language.yaml; may be repeated, later ones winning",
-    )
-    parser.add_argument(
-        "--set",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        dest="overrides",
-        help="one value of the recipe, such as text.once_words=0; may be repeated",
-    )
+    add_settings(parser, "configs/language.yaml", "text.once_words=0")
 
 
 def _run(options: argparse.Namespace, arguments: Sequence[str], say: Notice) -> None:

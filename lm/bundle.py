@@ -20,6 +20,7 @@ from lm.errors import LanguageModelError
 from lm.language_model import BINARY_MAGIC
 from lm.tuned import TUNED_FILE, TunedDecoder, read_tuned
 from model.files import make_folder, replace_folder, write_whole
+from model.records import is_intact, record_checksum
 
 FORMAT = 1
 """Raised whenever the content of a folder changes its meaning."""
@@ -148,14 +149,7 @@ def write_bundle(
 
 def _formatted(record: Mapping[str, Any], files: Mapping[str, Any]) -> bytes:
     whole = {**record, "files": files}
-    return (json.dumps({**whole, "sha256": _checksum(whole)}, indent=1) + "\n").encode()
-
-
-def _checksum(record: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of the canonical JSON of all but the checksum itself."""
-    content = {key: value for key, value in record.items() if key != "sha256"}
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return (json.dumps({**whole, "sha256": record_checksum(whole)}, indent=1) + "\n").encode()
 
 
 def _described(path: Path) -> dict[str, Any]:
@@ -184,7 +178,7 @@ def _read_record(folder: Path) -> dict[str, Any]:
             f"{path}: has format {record['format']}, but this program reads format {FORMAT}; "
             "use the program's version that made it, or build the language model again"
         )
-    if "files" not in record or record.get("sha256") != _checksum(record):
+    if "files" not in record or not is_intact(record):
         raise _changed(path)
     return record
 

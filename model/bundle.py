@@ -26,6 +26,7 @@ from model.errors import BundleError
 from model.features import FeatureSettings, FeatureStatistics
 from model.files import make_folder, replace_folder, write_whole
 from model.recipe import NetworkSettings, settings_from
+from model.records import is_intact, record_checksum
 from model.statistics import statistics_problems
 from model.weights import weight_problems, weight_shapes
 
@@ -243,7 +244,7 @@ def _to_record(bundle: ModelBundle, weights_sha256: str) -> dict[str, Any]:
         "provenance": asdict(bundle.provenance),
         "weights_sha256": weights_sha256,
     }
-    return record | {"sha256": _checksum(record)}
+    return record | {"sha256": record_checksum(record)}
 
 
 def _from_record(record: Mapping[str, Any], weights: Mapping[str, np.ndarray]) -> ModelBundle:
@@ -263,13 +264,6 @@ def _from_record(record: Mapping[str, Any], weights: Mapping[str, np.ndarray]) -
     )
 
 
-def _checksum(record: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of the canonical JSON of all but the checksum itself."""
-    content = {key: value for key, value in record.items() if key != "sha256"}
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def _read_record(path: Path) -> dict[str, Any]:
     try:
         record = json.loads(_read(path))
@@ -282,11 +276,7 @@ def _read_record(path: Path) -> dict[str, Any]:
             f"{path}: has format {record['format']}, but this program reads format {FORMAT}; "
             "use the program's version that made it, or export the model again"
         )
-    try:
-        intact = "weights_sha256" in record and record.get("sha256") == _checksum(record)
-    except ValueError:
-        intact = False
-    if not intact:
+    if "weights_sha256" not in record or not is_intact(record):
         raise BundleError(f"{path}: was changed or cut short (checksum differs); {FETCH_AGAIN}")
     return record
 

@@ -16,6 +16,7 @@ FROM_MODEL_IN_LM = {
     "model.alphabet",
     "model.errors",
     "model.files",
+    "model.records",
     "model.settings",
     "model.text",
 }

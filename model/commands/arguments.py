@@ -1,10 +1,11 @@
-"""Types of arguments of command lines."""
+"""Arguments that several commands take, and types of arguments."""
 
 from __future__ import annotations
 
 import argparse
 import math
 from collections.abc import Callable
+from pathlib import Path
 
 
 def count(text: str) -> int:
@@ -33,3 +34,29 @@ def number(lowest: float, highest: float) -> Callable[[str], float]:
         return value
 
     return read
+
+
+def add_settings(parser: argparse.ArgumentParser, file: str, value: str) -> None:
+    """Add ``--config`` and ``--set``, which become ``config`` and ``overrides``.
+
+    Args:
+        parser: Gets them.
+        file: An example of a file of settings.
+        value: An example of a setting.
+    """
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        action="append",
+        type=Path,
+        default=[],
+        help=f"recipe, such as {file}; may be repeated, later ones winning",
+    )
+    parser.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        dest="overrides",
+        help=f"one value of the recipe, such as {value}; may be repeated",
+    )
