@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from model.acoustic import AcousticModel
 from model.audio import read_audio
 from model.corpora.manifest import Utterance, read_manifest
+from model.errors import CaptionerError
 from model.evaluation.assessment import first_of_each
 from model.evaluation.rates import error_rates
 from streamer.app import build_stream, decoders_for, load_model
@@ -69,13 +70,26 @@ class Finals:
         """Nothing to finish."""
 
 
-def main() -> None:
-    """Measure and print."""
+def main() -> int:
+    """Measure, print, and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--manifest", type=Path, required=True)
     parser.add_argument("--limit", type=int, help="recordings of each corpus, from the first")
     parser.add_argument("--model", type=Path, default=LiveSettings().model)
-    arguments = parser.parse_args()
+    try:
+        run(parser.parse_args())
+    except CaptionerError as error:
+        print(f"replay.py: error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Measure the recordings and print the table.
+
+    Raises:
+        CaptionerError: If a model or the manifest cannot be used.
+    """
     acoustic = load_model(arguments.model)
     decoders = decoders_for(LiveSettings(), acoustic)
     outcomes: dict[str, Outcome] = defaultdict(Outcome)
@@ -107,4 +121,4 @@ def measure(row: Utterance, acoustic: AcousticModel, decoders: Decoders, outcome
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -42,6 +42,7 @@ from model.corpora.manifest import Utterance, read_manifest
 from model.errors import CaptionerError
 from model.evaluation.assessment import first_of_each
 from model.evaluation.rates import align_words, error_rates
+from model.files import check_folder, write_output
 from model.settings import load_settings
 from streamer.app import build_stream, decoders_for, load_model
 from streamer.decoders import Decoders
@@ -359,12 +360,14 @@ def main() -> int:
     """Measure, print, and return the exit code."""
     options = parser().parse_args()
     try:
+        if options.json is not None:
+            check_folder(options.json.parent)
         results = run(options)
+        if options.json is not None:
+            write_output(options.json, (json.dumps(results, indent=2) + "\n").encode())
     except (CaptionerError, ValueError) as error:
         print(f"rolling.py: error: {error}", file=sys.stderr)
         return getattr(error, "exit_code", 2)
-    if options.json is not None:
-        options.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     return 0
 
 

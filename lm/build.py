@@ -18,14 +18,14 @@ from lm.building.registers import Notice
 from lm.building.sources import TextOption
 from lm.bundle import LanguageBundle
 from model.commands.arguments import add_settings
-from model.errors import CaptionerError
+from model.errors import CaptionerError, UsageError
 from model.settings import load_settings
 
 EXAMPLES = """\
 examples:
   python -m lm.build --text novels/ --output models/mine
   python -m lm.build --text books:3=novels/ --text chat=chat.txt.bz2 --output models/mine
-  python -m lm.build --config configs/language.yaml --text books=novels/ --text mine=notes.txt \\
+  python -m lm.build --config my-recipe.yaml --text books=novels/ --text mine=notes.txt \\
       --weigh-by my-dev.jsonl --keep-apart my-test.jsonl --output models/mine
 
 exit codes: 0 finished, 1 stopped or failed while running, 2 wrong usage or input
@@ -162,7 +162,22 @@ def _overrides(options: argparse.Namespace, text: Sequence[TextOption]) -> list[
         if value is not None:
             given = f"[{', '.join(value)}]" if isinstance(value, list) else value
             found.append(f"{key}={given}")
-    found += [f"mixture.weights.{some.name}={some.weight}" for some in text if some.weight]
+    return found + [f"mixture.weights.{name}={share}" for name, share in _weights(text).items()]
+
+
+def _weights(text: Sequence[TextOption]) -> dict[str, str]:
+    """Return the weight of each register that was given one.
+
+    Raises:
+        UsageError: If one was given two.
+    """
+    found: dict[str, str] = {}
+    for some in text:
+        if some.weight and found.setdefault(some.name, some.weight) != some.weight:
+            raise UsageError(
+                f"--text {some.name}:{some.weight}={some.path}: {some.name} has the weight "
+                f"{found[some.name]} already; give a register one weight"
+            )
     return found
 
 

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from lm.errors import LanguageModelError
 from lm.language_model import BINARY_MAGIC
@@ -29,6 +30,8 @@ BINARY_FILE = "lm.binary"
 WORDS_FILE = "words.txt"
 RECORD_FILE = "lm.json"
 CARD_FILE = "MODEL_CARD.md"
+OWN_FILES = frozenset({BINARY_FILE, WORDS_FILE, RECORD_FILE, CARD_FILE, TUNED_FILE})
+"""All that goes with the folder when another model takes its place."""
 
 FETCH_AGAIN = "copy or download the folder again"
 
@@ -97,12 +100,26 @@ def check_place(folder: Path) -> None:
     """Find out before the work whether a bundle may be written to a place.
 
     Raises:
-        LanguageModelError: If something else is there.
+        LanguageModelError: If something else is there, or in the bundle that is there, or
+            it is the folder that the program runs in.
     """
-    there = os.path.lexists(folder) and not (folder.is_dir() and not any(folder.iterdir()))
-    if there and not is_bundle(folder):
+    if folder.resolve() == Path.cwd():
+        raise LanguageModelError(
+            f"{folder}: is the folder that you are in, of which nothing may take the place; "
+            "go elsewhere, or give another place"
+        )
+    if not os.path.lexists(folder):
+        return
+    inside = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else None
+    if inside != [] and not is_bundle(folder):
         raise LanguageModelError(
             f"{folder}: is there and is no language model of lm.build; give another place"
+        )
+    strange = [name for name in inside or () if name not in OWN_FILES]
+    if strange:
+        raise LanguageModelError(
+            f"{folder / strange[0]}: is no part of the language model that is to be replaced, "
+            "and would be lost; move it, or give another place"
         )
 
 
@@ -126,11 +143,10 @@ def write_bundle(
         LanguageModelError: If something else is there, or the folder cannot be written.
     """
     check_place(folder)
-    temporary = folder.with_name(f".{folder.name}.partial")
+    temporary = folder.with_name(f".{folder.name}.{uuid4().hex}.partial")
     listed = "".join(f"{word}\n" for word in sorted(words)).encode()
     try:
         make_folder(folder.parent)
-        shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
         shutil.copyfile(binary, temporary / BINARY_FILE)
         write_whole(temporary / WORDS_FILE, listed)
@@ -139,11 +155,12 @@ def write_bundle(
         write_whole(temporary / CARD_FILE, card.encode())
         replace_folder(temporary, folder)
     except OSError as error:
-        shutil.rmtree(temporary, ignore_errors=True)
         raise LanguageModelError(
             f"{folder}: the language model cannot be written ({error.strerror or error}); "
             "free some space or give another place for it"
         ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
     return LanguageBundle.load(folder)
 
 
@@ -196,8 +213,11 @@ def _check_size(path: Path, size: int) -> None:
 
 
 def _check_begin(path: Path) -> None:
-    with path.open("rb") as file:
-        begin = file.read(len(BINARY_MAGIC))
+    try:
+        with path.open("rb") as file:
+            begin = file.read(len(BINARY_MAGIC))
+    except OSError as error:
+        raise _unreadable(path, error) from error
     if begin != BINARY_MAGIC:
         raise LanguageModelError(f"{path}: is no KenLM binary file; {FETCH_AGAIN}")
 

@@ -128,7 +128,8 @@ def replace_folder(new: Path, folder: Path) -> None:
     folder.rename(old)
     try:
         new.rename(folder)
-    except OSError:
-        old.rename(folder)
+    except BaseException:
+        if not folder.exists():
+            old.rename(folder)
         raise
     shutil.rmtree(old, ignore_errors=True)

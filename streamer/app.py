@@ -153,11 +153,14 @@ def _decoder_settings(options: LiveOptions, settings: DecoderSettings) -> Decode
     """Return the settings of the decoder with those of the command line in their place.
 
     Raises:
-        UsageError: If a hotword of the command line is none.
+        UsageError: If a hotword of the command line is none, or a language model is
+            named that the settings do not read with.
     """
     if options.no_language_model:
         settings = replace(settings, language_model=None, unigrams=None)
     if options.language_model is not None:
+        if settings.kind == "greedy":
+            raise UsageError("--language-model: has no use with decoder.kind greedy; leave one out")
         settings = replace(settings, language_model=options.language_model)
     if options.hotwords is not None:
         settings = replace(settings, hotword_file=options.hotwords)

@@ -17,6 +17,9 @@ from streamer.events import Notice
 LARGEST_FILE = 1 << 20
 """Bytes; a larger file is hardly one of hotwords."""
 
+LONGEST_HOTWORD = 200
+"""Characters; a longer line is hardly a phrase, and would fill the screen when told of."""
+
 GREATEST_WEIGHT = 100.0
 PROBLEMS_TOLD = 3
 
@@ -32,8 +35,14 @@ def parse_hotword(text: str, weight: float) -> Weighed:
         weight: That of a word without its own.
 
     Raises:
-        UsageError: If the weight is no number from 0 to 100, or no word is there.
+        UsageError: If the weight is no number from 0 to 100, no word is there, or it is
+            longer than 200 characters.
     """
+    if len(text.strip()) > LONGEST_HOTWORD:
+        raise UsageError(
+            f"hotword {text.strip()[:20]!r}...: must be at most {LONGEST_HOTWORD} characters; "
+            "give a word or a short phrase"
+        )
     phrase, colon, number = text.replace("\t", ":").rpartition(":")
     if not colon:
         phrase, number = text, str(weight)

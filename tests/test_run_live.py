@@ -215,6 +215,10 @@ def test_a_hotword_that_cannot_be_used_is_named(
             "beam needs a language model",
         ),
         (("--wav", CLIP, "--no-language-model", "--hotword", "Ada"), "--language-model PATH"),
+        (
+            ("--wav", CLIP, "--language-model", "lm", "--set", "decoder.kind=greedy"),
+            "--language-model: has no use with decoder.kind greedy",
+        ),
         (("--wav", CLIP, "--hotword", " "), "must be a word or phrase"),
         (("--wav", CLIP, "--language-model", "no.arpa"), "no.arpa: no such file"),
         (("--wav", CLIP, "--set", "decoder.language_model=no.arpa"), "no.arpa: no such file"),

@@ -66,6 +66,7 @@ def build(options: BuildOptions, recipe: LanguageRecipe, say: Notice) -> Languag
     registers = registers_of(options.text)
     _check_weights(recipe, [register.name for register in registers])
     check_place(options.output)
+    _check_work(options)
     check_folder(options.output.resolve().parent)
     for tool in (COUNTER, PACKER):
         find_tool(tool)
@@ -95,8 +96,18 @@ def _check_weights(recipe: LanguageRecipe, names: Sequence[str]) -> None:
     unknown = sorted(set(recipe.mixture.weights) - set(names))
     if unknown:
         raise UsageError(
-            f"mixture.weights: there is no text of {', '.join(unknown)}; the registers are "
-            f"{', '.join(names)}"
+            f"mixture.weights: there is no text of {', '.join(unknown)}, the registers being "
+            f"{', '.join(names)}; leave out those weights, or name the text so"
+        )
+
+
+def _check_work(options: BuildOptions) -> None:
+    """Refuse a folder of work that the model would take the place of."""
+    output, work = options.output.resolve(), options.work and options.work.resolve()
+    if work and (work == output or output in work.parents):
+        raise UsageError(
+            f"--work {options.work}: lies in the folder of the language model, which is replaced "
+            "as a whole; give a folder beside it"
         )
 
 

@@ -152,6 +152,11 @@ def _pruned(
     if not size.max_mb:
         return model
     limit = size.max_mb * MB - len("\n".join(_spoken(model))) - KEPT_FREE
+    if limit <= 0:
+        raise LanguageModelError(
+            f"--max-mb {size.max_mb:g}: the list of words and the record alone take more; "
+            "give the language model more room, or a smaller vocabulary"
+        )
     with ExitStack() as files:
         texts = [files.enter_context(r.train_file.open(encoding="utf-8")) for r in registers]
         fits = size.trie.bytes(model.words, model.counts) <= limit

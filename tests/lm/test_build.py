@@ -169,6 +169,7 @@ def test_a_model_too_large_loses_what_matters_least_or_is_refused(build: Build) 
     assert pruned.record["ngrams_unpruned"] == whole.record["ngrams"]
     assert "matter most" in (build.output / CARD_FILE).read_text()
     assert "take" in build.fails(*options, "--max-mb", 0.13)
+    assert "--max-mb 0.05: the list of words" in build.fails(*options, "--max-mb", 0.05)
     assert LanguageBundle.load(build.output).record == pruned.record
 
 
@@ -194,6 +195,9 @@ def test_text_in_other_scripts_only_is_refused(build: Build) -> None:
         (["--text", "t.txt", "--order", "9"], "ngrams.order: must be 2 to 6, got 9"),
         (["--text", "t.txt", "--prune", "1", "0"], "ngrams.prune: must be whole numbers"),
         (["--text", "t.txt", "--set", "mixture.weights.u=2"], "there is no text of u"),
+        (["--text", "t.txt", "--work", "model/work"], "lies in the folder of the language model"),
+        (["--text", "t.txt", "--work", "model"], "give a folder beside it"),
+        (["--text", "a:2=t.txt", "--text", "a:3=u.txt"], "give a register one weight"),
         (["--text", "talk:none=t.txt"], "mixture.weights.talk: must be a finite number"),
         (["--text", "talk:-1=t.txt"], "must be above 0 each"),
         (["--text", "t.txt", "--keep-apart", "no.jsonl"], "no.jsonl: cannot be read"),

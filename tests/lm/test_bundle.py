@@ -141,6 +141,36 @@ def test_what_is_no_language_model_is_not_replaced(tmp_path: Path, binary: Path)
     check_place(tmp_path / "empty")
 
 
+def test_what_a_user_put_into_the_folder_is_not_lost(folder: Path, binary: Path) -> None:
+    (folder / TUNED_FILE).write_text("search:\n  beam_width: 7\n")
+    (folder / "mine.txt").write_text("mine")
+    with pytest.raises(LanguageModelError, match=r"mine\.txt: is no part of .*; move it"):
+        write_bundle(folder, binary, ["b"], {"name": "second"}, "")
+    assert (folder / "mine.txt").read_text() == "mine"
+    assert LanguageBundle.load(folder).tuned.search.beam_width == 7
+
+
+def test_the_folder_that_one_is_in_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(LanguageModelError, match="is the folder that you are in"):
+        check_place(Path())
+
+
+def test_a_stop_while_writing_leaves_nothing(
+    folder: Path, binary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shutil, "copyfile", stop)
+    with pytest.raises(KeyboardInterrupt):
+        write_bundle(folder, binary, ["b"], {"name": "second"}, "")
+    assert LanguageBundle.load(folder).record["name"] == "first"
+    assert [path.name for path in folder.parent.iterdir() if path.is_dir()] == ["model"]
+
+
 def test_a_full_disk_leaves_the_model_before(
     folder: Path, binary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -41,6 +41,13 @@ def test_a_hotword_of_another_form_is_refused_with_the_form_wanted(text: str) ->
         parse_hotword(text, WEIGHT)
 
 
+def test_what_is_too_long_for_a_phrase_is_told_by_its_beginning() -> None:
+    assert parse_hotword("a" * 200, WEIGHT) == ("a" * 200, WEIGHT)
+    with pytest.raises(UsageError, match=r"hotword 'aaaa.*must be at most 200") as caught:
+        parse_hotword("a" * 100_000, WEIGHT)
+    assert len(str(caught.value)) < 200
+
+
 def test_hotwords_are_spelled_as_the_alphabet_has_them() -> None:
     assert parse_hotwords(["Zoë Ball-Jones:3"], WEIGHT, ENGLISH) == [("zoe ball jones", 3.0)]
 
