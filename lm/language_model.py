@@ -6,6 +6,7 @@ import bz2
 import gzip
 import lzma
 import math
+import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -171,7 +172,7 @@ def _files(path: Path, unigrams: Path | None) -> tuple[Path, Path | None]:
 def _load(path: Path) -> Any:
     import kenlm
 
-    kind = "KenLM binary" if _is_binary(path) else "ARPA"
+    kind = "a KenLM binary" if _is_binary(path) else "an ARPA"
     config = kenlm.Config()
     config.show_progress = False
     config.arpa_complain = kenlm.ARPALoadComplain.NONE
@@ -179,8 +180,7 @@ def _load(path: Path) -> Any:
         return kenlm.Model(str(path), config)
     except (OSError, RuntimeError, ValueError) as error:
         raise LanguageModelError(
-            f"{path}: cannot be loaded as a {kind} file: {_first_line(error)}; "
-            "copy or build it again"
+            f"{path}: cannot be loaded as {kind} file: {_reason(error)}; copy or build it again"
         ) from error
 
 
@@ -198,8 +198,12 @@ def _unreadable(path: Path, error: OSError) -> LanguageModelError:
     )
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0].rstrip(".")
+def _reason(error: Exception) -> str:
+    """Return what KenLM says, without the place in its source."""
+    said = " ".join(str(error).split())
+    said = re.sub(r"^Cannot read model '.*' \((.*)\)$", r"\1", said)
+    said = re.sub(r"^\S+\.(cc|hh):\d+ in .* threw \w+( because `.*?')?\.? ?", "", said)
+    return said.rstrip(".") or type(error).__name__
 
 
 def _spelling(model: Any, path: Path) -> Callable[[str], str]:

@@ -54,15 +54,19 @@ _FULL_MONTHS = (*MONTHS.values(), "May")
 _TITLES = r"\b(Mr|Mrs|Dr|Prof|St)\b(?!\.)(?=\s+[A-Z])"
 
 
+LONG_NUMBER = r"\d{41}"
+"""Nobody reads these aloud, and spelling them takes time with the square of their length."""
+
+
 def spell_out(text: str) -> str:
     """Return ``text`` with all that it writes short spelt as it is read aloud.
 
     "Dr. Smith paid $5 in 1984." becomes "Doctor Smith paid five dollars in nineteen
     eighty-four."  A text without digits, signs and abbreviations stays as it is, and so
-    does a sign that has no reading.  What may be read in several ways gets the most
-    usual one.
+    does a sign that has no reading, or a text with a number of more than forty digits.
+    What may be read in several ways gets the most usual one.
     """
-    if not _has_short_forms(text):
+    if not _has_short_forms(text) or re.search(LONG_NUMBER, text):
         return text
     for pattern, replacement in RULES.items():
         text = re.sub(pattern, replacement, text)

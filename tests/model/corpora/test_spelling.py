@@ -126,3 +126,8 @@ def test_any_text_is_spelt_or_refused_with_its_symbols(text: str) -> None:
         assert "cannot spell" in str(error)
         return
     ENGLISH.encode(spelt)
+
+
+def test_a_number_without_end_stays_as_it_is() -> None:
+    text = "It is " + "7" * 100_000
+    assert spell_out(text) == text
