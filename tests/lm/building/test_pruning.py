@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lm.building.arpa import read_arpa, write_arpa
@@ -96,6 +96,7 @@ def test_counted_histories_are_shares_of_places() -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(SEEDS, st.floats(0, 0.2), st.integers(2, 4))
+@example(304, 0.0, 2)
 def test_what_stays_is_a_proper_model(seed: int, threshold: float, order: int) -> None:
     model = random_model(seed, "a b c", order)
     pruned = prune(model, threshold)

@@ -61,6 +61,8 @@ def random_model(seed: int, words: str = "a b c d e", order: int = 3) -> NGramMo
                 and random.random() < 0.4
                 and (n == 2 or (*history[1:], word) in endings)
             ]
+            # What is left must be some word's: of all of them, one stays unseen.
+            seen = seen[: len(spoken) - 1]
             keys += [place * len(names) + word for word in seen]
             longer += [(*history, word) for word in seen]
             probs = np.append(probs, random.dirichlet(np.ones(len(seen) + 1))[:-1])
