@@ -245,6 +245,15 @@ def test_training_with_jax_keeps_the_talk_of_libraries_off_the_terminal(
     assert {"jax", "tensorflow"} & versions.keys() == {"jax"}
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Let SIGINT interrupt this process, which shells prevent for what runs in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_only_the_first_signal_is_caught() -> None:
     calls: list[str] = []
     before = signal.getsignal(signal.SIGTERM)
@@ -256,6 +265,7 @@ def test_only_the_first_signal_is_caught() -> None:
     assert calls == ["stop"]
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_a_signal_that_a_library_would_lose_ends_the_program_afterwards() -> None:
     held = []
     with pytest.raises(KeyboardInterrupt), signals_held_back():
