@@ -245,14 +245,6 @@ def test_training_with_jax_keeps_the_talk_of_libraries_off_the_terminal(
     assert {"jax", "tensorflow"} & versions.keys() == {"jax"}
 
 
-@pytest.fixture
-def interruptible() -> Iterator[None]:
-    """Let SIGINT interrupt this process, which shells prevent for what runs in the background."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.usefixtures("interruptible")
 def test_only_the_first_signal_is_caught() -> None:
     calls: list[str] = []
