@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -205,13 +206,7 @@ class BeamSession:
         readings = _readings(rest, self._scorer, final)
         later = self._hypothesis(readings, 0, frames[begin:])
         moved = (
-            DecodedWord(
-                word.text,
-                word.start_frame + begin,
-                word.end_frame + begin,
-                word.confidence,
-                word.evidence,
-            )
+            replace(word, start_frame=word.start_frame + begin, end_frame=word.end_frame + begin)
             for word in later.words
         )
         return Hypothesis((*words, *moved), later.score)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import random
-import shutil
 import sys
 from pathlib import Path
 
@@ -16,15 +15,7 @@ from lm.build import command_text, main
 from lm.building.judging import judge, open_model
 from lm.bundle import CARD_FILE, LanguageBundle
 from lm.language_model import LanguageModel
-
-BESIDE_PYTHON = Path(sys.executable).parent
-needs_tools = pytest.mark.skipif(
-    not all(
-        shutil.which(name, path=BESIDE_PYTHON) or shutil.which(name)
-        for name in ("lmplz", "build_binary")
-    ),
-    reason="KenLM's programs are not installed; make kenlm-tools compiles them",
-)
+from tests.lm.tools import needs_tools
 
 PLACES = ("harbour", "garden", "market", "church", "river", "station", "island", "forest")
 PEOPLE = ("anna", "peter", "the doctor", "my sister", "the captain", "her brother")

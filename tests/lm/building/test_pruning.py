@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lm.building.arpa import read_arpa, write_arpa
+from lm.building.kenlm_tools import COUNTER, PACKER, find_tool
 from lm.building.mixture import mix
 from lm.building.ngrams import NGramModel
 from lm.building.pruning import (
@@ -27,22 +26,24 @@ from lm.building.pruning import (
 from lm.errors import LanguageModelError
 from model.settings import RangeError
 from tests.lm.building.toy_ngrams import every_row, random_model, same, sums
+from tests.lm.tools import needs_tools
 
 SEEDS = st.integers(0, 10_000)
-
-TOOLS = Path(sys.executable).parent
-LMPLZ, BUILD_BINARY = (
-    shutil.which(name, path=TOOLS) or shutil.which(name) for name in ("lmplz", "build_binary")
-)
-needs_tools = pytest.mark.skipif(
-    not (LMPLZ and BUILD_BINARY), reason="needs KenLM's tools: make kenlm-tools"
-)
 
 
 def estimated(sentences: list[str], folder: Path, *options: str) -> NGramModel:
     """Return the model that lmplz makes of sentences."""
     (folder / "text").write_text("".join(f"{line}\n" for line in sentences))
-    command = [str(LMPLZ), "-o", "3", "-S", "50M", "-T", f"{folder}/", "--discount_fallback"]
+    command = [
+        find_tool(COUNTER),
+        "-o",
+        "3",
+        "-S",
+        "50M",
+        "-T",
+        f"{folder}/",
+        "--discount_fallback",
+    ]
     with (folder / "text").open() as text, (folder / "arpa").open("w") as arpa:
         subprocess.run(
             [*command, *options], stdin=text, stdout=arpa, stderr=subprocess.PIPE, check=True
@@ -174,7 +175,7 @@ def test_the_size_of_a_trie_is_that_of_its_file(
     options = [text for pair in zip("qba", map(str, bits), strict=True) for text in pair]
     options = [f"-{text}" if text.isalpha() else text for text in options]
     subprocess.run(
-        [str(BUILD_BINARY), *options, "trie", "arpa", "binary"],
+        [find_tool(PACKER), *options, "trie", "arpa", "binary"],
         cwd=tmp_path,
         check=True,
         capture_output=True,
