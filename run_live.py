@@ -81,6 +81,11 @@ def parser() -> argparse.ArgumentParser:
     settings.add_argument(
         "--model", metavar="FOLDER", type=Path, help="model bundle (default: models/default)"
     )
+    settings.add_argument(
+        "--engine",
+        choices=("auto", "onnx", "tensorflow", "litert"),
+        help="what runs the network (default: auto, the fastest)",
+    )
     language = settings.add_mutually_exclusive_group()
     language.add_argument(
         "--language-model",

@@ -17,11 +17,12 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_
 
 from model.commands.arguments import add_settings, count, number
 from model.commands.common import BACKENDS, RecipeOptions
-from model.commands.export import export
+from model.commands.export import FORMATS, ExportOptions, export
 from model.commands.statistics import show_statistics
 from model.commands.terminal import Terminal
 from model.corpora.layouts import LAYOUTS
 from model.corpora.manifest import SOURCES, checked_weight
+from model.engines.engine import AUTO, ENGINES
 from model.errors import CaptionerError
 from model.recipe import Recipe
 from model.settings import load_settings
@@ -43,6 +44,7 @@ examples:
       --dev my-dev.jsonl --output runs/mine
   train.py evaluate --bundle runs/first/bundle --manifest dev.jsonl --output reports/first
   train.py export --run runs/first --output models/english
+  train.py export --bundle models/english --format onnx --output english.onnx
 
 KERAS_BACKEND=jax trains with JAX instead of TensorFlow; bundles serve both.
 
@@ -95,7 +97,7 @@ def parser() -> argparse.ArgumentParser:
         ("perturb", _add_perturb_options, "write a recording as the training may hear it"),
         ("fit", _add_fit_options, "train, or go on with a training"),
         ("evaluate", _add_evaluate_options, "measure a model's errors on whole recordings"),
-        ("export", _add_export_options, "make a bundle of a training's best or newest checkpoint"),
+        ("export", _add_export_options, "make a bundle of a training, or a network for others"),
     ):
         add_options(
             subparsers.add_parser(
@@ -311,14 +313,31 @@ def _add_evaluate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--card", action="store_true", help="write the figures into the bundle's model card too"
     )
+    parser.add_argument(
+        "--engine",
+        choices=(AUTO, *ENGINES),
+        default=AUTO,
+        help="what runs the network (default: auto, the fastest: onnx)",
+    )
 
 
 def _add_export_options(parser: argparse.ArgumentParser) -> None:
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--run", metavar="FOLDER", type=Path, help="folder of train.py fit")
+    source.add_argument("--bundle", metavar="FOLDER", type=Path, help="model bundle")
     parser.add_argument(
-        "--run", metavar="FOLDER", type=Path, required=True, help="folder of train.py fit"
+        "--output",
+        metavar="PATH",
+        type=Path,
+        required=True,
+        help="what to write: a folder, or a file (.onnx, .tflite)",
     )
     parser.add_argument(
-        "--output", metavar="FOLDER", type=Path, required=True, help="bundle to write"
+        "--format",
+        choices=FORMATS,
+        default=FORMATS[0],
+        help="bundle for this program; the network for others: onnx, tensorflow (a SavedModel) "
+        "or litert (.tflite); see docs/engines.md (default: %(default)s)",
     )
     parser.add_argument(
         "--checkpoint",
@@ -327,9 +346,7 @@ def _add_export_options(parser: argparse.ArgumentParser) -> None:
         help="the one with the lowest word error rate on dev, where one was judged, or the "
         "newest (default: %(default)s)",
     )
-    parser.add_argument(
-        "--name", help="name of the model (default: the last part of the bundle's folder)"
-    )
+    parser.add_argument("--name", help="name of the model (default: the last part of the output)")
     parser.add_argument(
         "--stats", metavar="FILE", type=Path, help="feature statistics, for a run without them"
     )
@@ -397,16 +414,7 @@ def _run(options: argparse.Namespace, terminal: Terminal) -> bool:
         case "evaluate":
             return _evaluate(options, terminal)
         case "export":
-            export(
-                options.run,
-                options.output,
-                options.name,
-                options.stats,
-                options.manifest,
-                options.notes,
-                terminal,
-                options.checkpoint,
-            )
+            _export(options, terminal)
     return True
 
 
@@ -451,9 +459,27 @@ def _evaluate(options: argparse.Namespace, terminal: Terminal) -> bool:
             options.noise_folder,
             options.card,
             options.language_model,
+            options.engine,
         ),
         terminal,
         _decoding,
+    )
+
+
+def _export(options: argparse.Namespace, terminal: Terminal) -> None:
+    export(
+        ExportOptions(
+            options.output,
+            options.run,
+            options.bundle,
+            options.format,
+            options.name,
+            options.stats,
+            options.manifest,
+            options.notes,
+            options.checkpoint,
+        ),
+        terminal,
     )
 
 

@@ -116,7 +116,12 @@ class BeamSession:
             self._frames = np.concatenate([self._frames, log_probs])
 
     def best(
-        self, tail: np.ndarray | None = None, settled: Sequence[str] = (), final: bool = False
+        self,
+        tail: np.ndarray | None = None,
+        settled: Sequence[str] = (),
+        final: bool = False,
+        shown: Sequence[str] = (),
+        margin: float = 0.0,
     ) -> Hypothesis:
         """Return the best reading of everything pushed and, without keeping them, of ``tail``.
 
@@ -124,6 +129,9 @@ class BeamSession:
             tail: float32 (frames, symbols) that follow on what was pushed.
             settled: Words that this reading and all later ones must begin with.
             final: Whether the utterance ends here, and with it its last word.
+            shown: Words that are read already; of the readings that are nearly as good as
+                the best one, that is taken which agrees with the most of them.
+            margin: How much worse such a reading may be, in natural logarithms.
 
         Raises:
             ValueError: As :meth:`push`.
@@ -134,7 +142,7 @@ class BeamSession:
         readings = _readings(search, self._scorer, final)
         if not readings:
             return self._forced(frames, final)
-        return self._hypothesis(readings, 0, frames)
+        return self._hypothesis(readings, _most_alike(readings, shown, margin), frames)
 
     def n_best(
         self, count: int, tail: np.ndarray | None = None, final: bool = False
@@ -174,7 +182,11 @@ class BeamSession:
         decoded = tuple(
             self._decoded(word, share, frames) for word, share in zip(words, shares, strict=True)
         )
-        return Hypothesis(decoded, score)
+        return Hypothesis(decoded, score, self._sentence_end(decoded))
+
+    def _sentence_end(self, words: Sequence[DecodedWord]) -> float:
+        texts = [word.text for word in words]
+        return self._scorer.language_model.sentence_end(texts) if texts else 0.0
 
     def _decoded(self, word: FoundWord, posterior: float, frames: np.ndarray) -> DecodedWord:
         evidence = self._evidence(word, posterior, frames)
@@ -209,7 +221,7 @@ class BeamSession:
             replace(word, start_frame=word.start_frame + begin, end_frame=word.end_frame + begin)
             for word in later.words
         )
-        return Hypothesis((*words, *moved), later.score)
+        return Hypothesis((*words, *moved), later.score, later.sentence_end)
 
 
 def _check_words(model: LanguageModel, alphabet: Alphabet) -> None:
@@ -248,6 +260,27 @@ def _distinct(readings: Sequence[_Reading]) -> list[int]:
     for place, (_, last) in enumerate(readings):
         places.setdefault(tuple(word.text for word in last.chain()) if last else (), place)
     return list(places.values())
+
+
+def _most_alike(readings: Sequence[_Reading], shown: Sequence[str], margin: float) -> int:
+    """Return the place of the reading that begins with the most words of ``shown``.
+
+    Only those count that are worse than the first by at most ``margin``.
+    """
+    if not shown or margin <= 0:
+        return 0
+    best, most = 0, -1
+    for place, (score, last) in enumerate(readings):
+        if score < readings[0][0] - margin:
+            break
+        texts = [word.text for word in last.chain()] if last else []
+        alike = next(
+            (i for i, (a, b) in enumerate(zip(texts, shown, strict=False)) if a != b),
+            min(len(texts), len(shown)),
+        )
+        if alike > most:
+            best, most = place, alike
+    return best
 
 
 def _keeps(last: FoundWord | None, settled: Sequence[str]) -> bool:

@@ -42,10 +42,13 @@ class Hypothesis:
     Attributes:
         words: Its words in order.
         score: Natural logarithm of what the decoder maximised.
+        sentence_end: Probability that a sentence ends behind the words, by the language
+            model, 0 to 1; 0 without one.
     """
 
     words: tuple[DecodedWord, ...]
     score: float
+    sentence_end: float = 0.0
 
     @property
     def text(self) -> str:
@@ -61,7 +64,12 @@ class DecoderSession(Protocol):
         ...
 
     def best(
-        self, tail: np.ndarray | None = None, settled: Sequence[str] = (), final: bool = False
+        self,
+        tail: np.ndarray | None = None,
+        settled: Sequence[str] = (),
+        final: bool = False,
+        shown: Sequence[str] = (),
+        margin: float = 0.0,
     ) -> Hypothesis:
         """Return the best reading of everything pushed and, without keeping them, of ``tail``.
 
@@ -70,6 +78,9 @@ class DecoderSession(Protocol):
             settled: Words that the reading must begin with; others are left out, as
                 far as the decoder knows others.
             final: Whether the utterance ends here, and with it its last word.
+            shown: Words that are read already; of the readings that are nearly as good as
+                the best one, that is taken which agrees with the most of them.
+            margin: How much worse such a reading may be, in natural logarithms.
         """
         ...
 
@@ -156,7 +167,12 @@ class WholeSession:
         self._pieces.append(log_probs)
 
     def best(
-        self, tail: np.ndarray | None = None, settled: Sequence[str] = (), final: bool = False
+        self,
+        tail: np.ndarray | None = None,
+        settled: Sequence[str] = (),
+        final: bool = False,
+        shown: Sequence[str] = (),
+        margin: float = 0.0,
     ) -> Hypothesis:
         """Return the decoder's reading of all that was pushed and of ``tail``."""
         pieces = self._pieces if tail is None else [*self._pieces, tail]

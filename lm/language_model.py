@@ -25,7 +25,7 @@ COMPRESSED: dict[bytes, Callable[..., Any]] = {
 LONGEST_MAGIC = max(map(len, COMPRESSED))
 LAST = "\U0010ffff"
 """Comes after every symbol of an alphabet in the order of strings."""
-MOST_SPANS = 100_000
+MOST_SPANS = 30_000
 """Beginnings of words that are remembered with the words that they may become."""
 WORDS_TRIED = 1000
 """Words of a list of which is found out whether the model knows them."""
@@ -115,6 +115,16 @@ class LanguageModel:
     def end_score(self, state: Any) -> float:
         """Return the natural logarithm of the probability that the utterance ends here."""
         return LN_10 * self.kenlm.BaseScore(state, "</s>", self._new_state())
+
+    def sentence_end(self, words: Sequence[str]) -> float:
+        """Return the probability, 0 to 1, that a sentence ends behind its words so far."""
+        state = self.start()
+        if len(words) >= self.order:
+            self.kenlm.NullContextWrite(state)
+            words = words[-self.order :]
+        for word in words:
+            _, state = self.score(state, word)
+        return math.exp(self.end_score(state))
 
     def knows(self, word: str) -> bool:
         """Return whether the model has seen a word."""

@@ -6,6 +6,7 @@ CaptionerError                  anything this project raises for its user
 │   ├── BundleError             a model bundle that cannot be used
 │   ├── ManifestError           a manifest with unusable rows
 │   └── SettingsError           a configuration with unusable values
+├── ExportError                 an exported network that does not do what it should (exit code 1)
 └── TrainingError               training could not go on (exit code 1)
 
 ``streamer.errors`` adds the errors of capture and output.
@@ -39,6 +40,10 @@ class ManifestError(UsageError):
 
 class SettingsError(UsageError):
     """A configuration has unknown, duplicate, wrong-typed or out-of-range keys."""
+
+
+class ExportError(CaptionerError):
+    """A network in another format gives other outputs than it should; it was not kept."""
 
 
 class TrainingError(CaptionerError):

@@ -234,10 +234,16 @@ class FeatureStatistics:
     deviation: np.ndarray
     prior_frames: float = 50.0
 
-    def normalise(self, features: np.ndarray) -> np.ndarray:
-        """Return float32 (frames, size) of about zero mean and unit deviation."""
-        total = features.sum(axis=0, dtype=np.float64) + self.prior_frames * self.mean
-        mean = total / (len(features) + self.prior_frames)
+    def normalise(self, features: np.ndarray, heard: np.ndarray | None = None) -> np.ndarray:
+        """Return float32 (frames, size) of about zero mean and unit deviation.
+
+        Args:
+            features: (frames, size).
+            heard: The utterance so far, if ``features`` are a part of it only.
+        """
+        heard = features if heard is None else heard
+        total = heard.sum(axis=0, dtype=np.float64) + self.prior_frames * self.mean
+        mean = total / (len(heard) + self.prior_frames)
         return ((features - mean) / self.deviation).astype(np.float32)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -53,6 +54,17 @@ class StridedLengths(keras.layers.Layer):  # type: ignore[misc]
         return {**super().get_config(), "stride": self.stride}
 
 
+@keras.saving.register_keras_serializable("captioner")
+class FramesFrom(keras.layers.Layer):  # type: ignore[misc]
+    """Leave out the first frames, as many as an int32 (1,) says."""
+
+    def call(self, inputs: Any, skipped: Any) -> Any:
+        return inputs[:, skipped[0] :]
+
+    def compute_output_shape(self, inputs_shape: Any, skipped_shape: Any) -> Any:
+        return (inputs_shape[0], None, *inputs_shape[2:])
+
+
 def build_network(settings: NetworkSettings, heads: bool = False) -> keras.Model:
     """Return the network, untrained.
 
@@ -67,23 +79,65 @@ def build_network(settings: NetworkSettings, heads: bool = False) -> keras.Model
             the logits, and those after each of these.  One dense layer makes them all, as
             in the paper (Lee and Watanabe, 2021), so that the weights stay the same.
     """
-    features = keras.Input((None, settings.features), name="features")
-    lengths = keras.Input((), dtype="int32", name="lengths")
-    hidden, remaining = features, lengths
-    for index in range(len(settings.kernels)):
-        hidden, remaining = _convolve(settings, index, hidden, remaining)
+    features, lengths = _utterances(settings)
+    hidden, remaining = _convolve_all(settings, features, lengths)
     tapped = []
     for index in range(settings.layers):
-        hidden = _recur(settings, index, hidden, remaining)
+        hidden = _normalise_recurrent(
+            settings, index, _recur(settings, index, hidden, remaining), remaining
+        )
         if index + 1 in settings.intermediate:
             tapped.append(hidden)
     outputs = hidden
     if settings.dense:
-        dense = keras.layers.Dense(settings.symbols, name="time_distributed_dense")
+        dense = _dense(settings)
         outputs = dense(hidden)
         if heads and tapped:
             outputs = [outputs, *map(dense, tapped)]
     return keras.Model([features, lengths], outputs, name="acoustic")
+
+
+def build_window_network(settings: NetworkSettings) -> keras.Model:
+    """Return the network as what reads windows of utterances; with TensorFlow only.
+
+    Its weights are those of :func:`build_network`.  Its inputs are features and lengths as
+    there, skipped int32 (1,) and states float32 (layers, batch, units); its outputs logits
+    float32 (batch, n, symbols) and the forward outputs of the recurrent layers float32
+    (layers, batch, n, units), where n is ``output_frames(frames) - skipped``.  See
+    :meth:`model.engines.engine.Engine.window`; LSTM cells always start from zeros.
+    """
+    settings = replace(settings, dropout=0.0)
+    features, lengths = _utterances(settings)
+    skipped = keras.Input(batch_shape=(1,), dtype="int32", name="skipped")
+    states = keras.Input(batch_shape=(settings.layers, None, settings.units), name="states")
+    hidden, remaining = _convolve_all(settings, features, lengths)
+    hidden, remaining = FramesFrom()(hidden, skipped), remaining - skipped
+    forward = []
+    for index in range(settings.layers):
+        state = None if settings.cell == "lstm" else states[index]
+        outputs = _recur(settings, index, hidden, remaining, state)
+        forward.append(outputs[..., : settings.units])
+        hidden = _normalise_recurrent(settings, index, outputs, remaining)
+    logits = _dense(settings)(hidden) if settings.dense else hidden
+    inputs = [features, lengths, skipped, states]
+    return keras.Model(inputs, [logits, ops.stack(forward)], name="acoustic")
+
+
+def _utterances(settings: NetworkSettings) -> tuple[Any, Any]:
+    """Return the inputs: features and lengths."""
+    features = keras.Input((None, settings.features), name="features")
+    return features, keras.Input((), dtype="int32", name="lengths")
+
+
+def _dense(settings: NetworkSettings) -> keras.layers.Layer:
+    return keras.layers.Dense(settings.symbols, name="time_distributed_dense")
+
+
+def _convolve_all(settings: NetworkSettings, hidden: Any, lengths: Any) -> tuple[Any, Any]:
+    """Return what all convolutions make of their inputs, and the lengths of that."""
+    for index in range(len(settings.kernels)):
+        hidden, lengths = _convolve(settings, index, hidden, lengths)
+    return hidden, lengths
 
 
 def _convolve(settings: NetworkSettings, index: int, hidden: Any, lengths: Any) -> tuple[Any, Any]:
@@ -101,15 +155,19 @@ def _convolve(settings: NetworkSettings, index: int, hidden: Any, lengths: Any) 
     return MaskedFrames()(hidden, lengths), lengths
 
 
-def _recur(settings: NetworkSettings, index: int, hidden: Any, lengths: Any) -> Any:
-    """Return what a recurrent layer makes of its inputs."""
-    name = f"{settings.cell}_{index}"
+def _recur(
+    settings: NetworkSettings, index: int, hidden: Any, lengths: Any, state: Any = None
+) -> Any:
+    """Return what a recurrent layer makes of its inputs, before normalisation."""
     if settings.dropout:
         hidden = keras.layers.Dropout(settings.dropout)(hidden)
-    hidden = Recurrent(settings.units, settings.cell, settings.bidirectional, name=name)(
-        hidden, lengths
-    )
-    return _normalise(settings, f"{name}_norm", hidden, lengths)
+    name = f"{settings.cell}_{index}"
+    layer = Recurrent(settings.units, settings.cell, settings.bidirectional, name=name)
+    return layer(hidden, lengths) if state is None else layer(hidden, lengths, state)
+
+
+def _normalise_recurrent(settings: NetworkSettings, index: int, hidden: Any, lengths: Any) -> Any:
+    return _normalise(settings, f"{settings.cell}_{index}_norm", hidden, lengths)
 
 
 def _normalise(settings: NetworkSettings, name: str, hidden: Any, lengths: Any) -> Any:

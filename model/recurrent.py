@@ -50,6 +50,10 @@ class Recurrent(keras.layers.Layer):  # type: ignore[misc]
     Steps at or after a sequence's length leave the state as it is, so padding
     changes nothing.  Returns (batch, time, units of all directions), forward
     before backward.
+
+    A third argument, float (batch, units), is the forward output before the first step,
+    zeros where it is left out.  It is for recognising: no gradient goes through a layer
+    that has it, and an LSTM, whose memory is not its output, has none.
     """
 
     def __init__(
@@ -65,7 +69,7 @@ class Recurrent(keras.layers.Layer):  # type: ignore[misc]
         """Names of the directions; those of their weights begin with them."""
         return ("forward", "backward") if self.bidirectional else ("forward",)
 
-    def build(self, inputs_shape: Any, lengths_shape: Any) -> None:
+    def build(self, inputs_shape: Any, lengths_shape: Any, state_shape: Any = None) -> None:
         features, units = inputs_shape[-1], self.units
         for direction in self.directions:
             for name, rows, initializer in (
@@ -80,21 +84,26 @@ class Recurrent(keras.layers.Layer):  # type: ignore[misc]
                 )
                 setattr(self, f"{direction}_{name}", weight)
 
-    def call(self, inputs: Any, lengths: Any) -> Any:
+    def call(self, inputs: Any, lengths: Any, state: Any = None) -> Any:
         present = frame_mask(lengths, ops.shape(inputs)[1], time_first=True)
         mask = ops.cast(ops.expand_dims(present, -1), inputs.dtype)
         inputs = ops.transpose(inputs, (1, 0, 2))
-        outputs = [self._read(inputs, mask, direction) for direction in self.directions]
+        outputs = [
+            self._read(inputs, mask, direction, state if direction == "forward" else None)
+            for direction in self.directions
+        ]
         return ops.transpose(ops.concatenate(outputs, axis=-1), (1, 0, 2))
 
-    def compute_output_shape(self, inputs_shape: Any, lengths_shape: Any) -> Any:
+    def compute_output_shape(
+        self, inputs_shape: Any, lengths_shape: Any, state_shape: Any = None
+    ) -> Any:
         return (*inputs_shape[:-1], len(self.directions) * self.units)
 
     def get_config(self) -> dict[str, Any]:
         config = {"units": self.units, "cell": self.cell, "bidirectional": self.bidirectional}
         return {**super().get_config(), **config}
 
-    def _read(self, inputs: Any, mask: Any, direction: str) -> Any:
+    def _read(self, inputs: Any, mask: Any, direction: str, state: Any) -> Any:
         """Return the outputs of one direction, (time, batch, units)."""
         bias = getattr(self, f"{direction}_bias")
         projected = ops.matmul(inputs, getattr(self, f"{direction}_kernel")) + bias[0]
@@ -102,8 +111,10 @@ class Recurrent(keras.layers.Layer):  # type: ignore[misc]
         kernel = getattr(self, f"{direction}_recurrent_kernel")[:]
         reverse = direction == "backward"
         if self.cell == "gru":
+            if state is not None:
+                return _forward(projected, kernel, bias[1], mask, reverse, state)[0]
             return _recur(projected, kernel, bias[1], mask, reverse)
-        states = _loop(_CELLS[self.cell], projected, kernel, mask, reverse)
+        states = _loop(_CELLS[self.cell], projected, kernel, mask, reverse, state)
         return states[..., : self.units]
 
 
@@ -134,7 +145,12 @@ _CELLS: dict[str, Callable[[Any, Any, Any], Any]] = {"lstm": _lstm, "rnn": _elma
 
 
 def _loop(
-    cell: Callable[[Any, Any, Any], Any], projected: Any, kernel: Any, mask: Any, reverse: bool
+    cell: Callable[[Any, Any, Any], Any],
+    projected: Any,
+    kernel: Any,
+    mask: Any,
+    reverse: bool,
+    start: Any = None,
 ) -> Any:
     """Return the state after each step, (time, batch, size of the state)."""
 
@@ -143,8 +159,10 @@ def _loop(
         new = state + present * (cell(state, inputs, kernel) - state)
         return new, new
 
-    size = kernel.shape[0] * (2 if cell is _lstm else 1)
-    return _scan(step, ops.zeros_like(projected[0, :, :size]), (projected, mask), reverse)
+    if start is None:
+        size = kernel.shape[0] * (2 if cell is _lstm else 1)
+        start = ops.zeros_like(projected[0, :, :size])
+    return _scan(step, start, (projected, mask), reverse)
 
 
 def _recur(projected: Any, kernel: Any, bias: Any, mask: Any, reverse: bool) -> Any:
@@ -168,7 +186,7 @@ def _recur(projected: Any, kernel: Any, bias: Any, mask: Any, reverse: bool) -> 
 
 
 def _forward(
-    projected: Any, kernel: Any, bias: Any, mask: Any, reverse: bool
+    projected: Any, kernel: Any, bias: Any, mask: Any, reverse: bool, start: Any = None
 ) -> tuple[Any, tuple[Any, ...]]:
     """Return the state after each step, (time, batch, units), and what ``_gates`` gave.
 
@@ -184,7 +202,8 @@ def _forward(
         new = state + present * (1 - update) * (candidate - state)
         return new, (new, gates) if keep else new
 
-    start = ops.zeros_like(projected[0, :, : kernel.shape[0]])
+    if start is None:
+        start = ops.zeros_like(projected[0, :, : kernel.shape[0]])
     outputs = _scan(step, start, (projected, mask), reverse)
     return outputs if keep else (outputs, ())
 

@@ -23,13 +23,13 @@ from model.settings import load_settings
 from streamer.audio import SAMPLE_RATE, AudioSource
 from streamer.caption_stream import CaptionStream
 from streamer.decoders import Decoders, beside_program, build_decoders
-from streamer.detector import WebRtcDetector
+from streamer.detector import AboveNoiseDetector, WebRtcDetector
 from streamer.devices import list_devices
 from streamer.display import CaptionDisplay, default_sink
 from streamer.events import Event, EventSink, StreamStarted
 from streamer.files import require_new
-from streamer.front_end import SpeechFrontEnd
 from streamer.hotword_file import parse_hotword
+from streamer.listening import Listener
 from streamer.microphone import MicrophoneSource
 from streamer.portaudio import PortAudio
 from streamer.recognizer import StreamingRecognizer
@@ -37,7 +37,7 @@ from streamer.recorder import AudioRecorder
 from streamer.replay import WavReplaySource
 from streamer.runner import ThreadedRunner, run_inline
 from streamer.segmenter import UtteranceSegmenter
-from streamer.settings import DecoderSettings, LiveSettings
+from streamer.settings import DecoderSettings, EngineName, LiveSettings
 from streamer.writers import JsonLinesWriter, SinkGroup, file_format, open_sink, printable
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ class LiveOptions:
     output: Sequence[Path] = ()
     record: Path | None = None
     model: Path | None = None
+    engine: EngineName | None = None
     language_model: Path | None = None
     no_language_model: bool = False
     hotword: Sequence[str] = ()
@@ -98,16 +99,15 @@ def caption(options: LiveOptions) -> None:
     with ExitStack() as stack:
         stack.enter_context(source)
         recorder = _recorder(options, stack)
-        acoustic = load_model(settings.model)
+        acoustic = load_model(settings.model, settings.engine)
         inline = bool(options.wav) and options.speed == "max"
         decoders = decoders_for(settings, acoustic, thrifty=not inline)
-        stream = build_stream(settings, acoustic, recorder, decoders)
         # Only now, so that no file is begun by a start that fails.
         sinks = _open_sinks(options, settings.display.low_confidence)
         sink = _Audience(SinkGroup(sinks), source)
         stack.callback(sink.close)
-        # Partials cost most of the computing.
         partials = any(isinstance(s, CaptionDisplay | JsonLinesWriter) for s in sinks.values())
+        stream = build_stream(settings, acoustic, recorder, decoders, partials)
         stack.enter_context(_stopped_by_signals(source))
         if isinstance(source, MicrophoneSource):
             source.forget()
@@ -115,9 +115,9 @@ def caption(options: LiveOptions) -> None:
         for notice in decoders.notices:
             sink.emit(notice, 0.0)
         if inline:
-            run_inline(source, stream, sink, partials)
+            run_inline(source, stream, sink)
         else:
-            ThreadedRunner(source, stream, sink, settings.audio.ring_s, partials).run()
+            ThreadedRunner(source, stream, sink, settings.audio.ring_s).run()
 
 
 def show_devices(console: Console) -> None:
@@ -146,6 +146,8 @@ def _settings(options: LiveOptions) -> LiveSettings:
         settings = replace(settings, audio=replace(settings.audio, device=options.device))
     if options.model is not None:
         settings = replace(settings, model=options.model)
+    if options.engine is not None:
+        settings = replace(settings, engine=options.engine)
     return replace(settings, decoder=_decoder_settings(options, settings.decoder))
 
 
@@ -179,11 +181,16 @@ def _source(options: LiveOptions, settings: LiveSettings) -> AudioSource:
     return MicrophoneSource(settings.audio.device, settings.audio)
 
 
-def load_model(path: Path) -> AcousticModel:
-    """Load the bundle; a relative path that is not here is looked up beside the program."""
+def load_model(path: Path, engine: str = "auto") -> AcousticModel:
+    """Load the bundle; a relative path that is not here is looked up beside the program.
+
+    Raises:
+        BundleError: If the bundle cannot be used.
+        UsageError: If there is no such engine.
+    """
     from model.acoustic import AcousticModel
 
-    return AcousticModel.load(beside_program(path))
+    return AcousticModel.load(beside_program(path), engine)
 
 
 def decoders_for(
@@ -199,6 +206,7 @@ def build_stream(
     acoustic: AcousticModel,
     recorder: AudioRecorder | None = None,
     decoders: Decoders | None = None,
+    partials: bool = True,
 ) -> CaptionStream:
     """Return a fresh stream with the parts that ``settings`` ask for.
 
@@ -208,22 +216,24 @@ def build_stream(
         recorder: Keeps the audio, if given.
         decoders: Of the same settings, not used by another stream at the same time;
             loaded anew if None.
+        partials: Whether partials are wanted; they cost most of the computing.
     """
     decoders = decoders or decoders_for(settings, acoustic)
-    detector = WebRtcDetector(settings.vad.aggressiveness, settings.vad.frame_ms)
-    return CaptionStream(
-        SpeechFrontEnd(UtteranceSegmenter(detector, settings.vad), acoustic.extractor),
-        StreamingRecognizer(
-            acoustic,
-            decoders.final,
-            settings.partials,
-            settings.vad.uncut_s,
-            decoders.partial,
-            decoders.listeners,
-        ),
-        time.perf_counter,
-        recorder,
+    voice = WebRtcDetector(settings.vad.aggressiveness, settings.vad.frame_ms)
+    detector = AboveNoiseDetector(voice, settings.vad.margin_db)
+    hop = acoustic.extractor.settings.hop
+    recognizer = StreamingRecognizer(
+        acoustic,
+        decoders.final,
+        UtteranceSegmenter(settings.endpoint, hop, settings.partials.every_ms),
+        settings.partials,
+        settings.endpoint.uncut_s,
+        decoders.partial,
+        decoders.listeners,
+        partials,
     )
+    listener = Listener(detector, acoustic.extractor)
+    return CaptionStream(listener, recognizer, time.perf_counter, recorder)
 
 
 class _Audience:

@@ -6,7 +6,7 @@ its feature thread and the others from its recognition thread.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from streamer.audio import SAMPLE_RATE, AudioBlock
@@ -14,15 +14,16 @@ from streamer.events import (
     Event,
     FinalTranscript,
     Notice,
+    PartialTranscript,
     Status,
     Summary,
 )
-from streamer.front_end import FrontEndItem, SpeechFrontEnd
 from streamer.levels import LevelMeter
+from streamer.listening import Listener, ListenerItem
 from streamer.recognizer import StreamingRecognizer
 from streamer.recorder import AudioRecorder
 
-Work = FrontEndItem | Notice
+Work = ListenerItem | Notice
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Heard:
     """What one step of the front end gives to the recogniser.
 
     Attributes:
-        work: Items and notices in order.
+        work: What it heard and notices, in order.
         end: Stream index up to which audio has been heard.
     """
 
@@ -42,23 +43,23 @@ class CaptionStream:
     """One stream of captions.
 
     Args:
-        front_end: Cuts utterances and computes their features.
-        recognizer: Reads them.
+        listener: Computes features and finds voice activity.
+        recognizer: Finds utterances and reads them.
         clock: Seconds that only rise; used for the cost of computing alone.
         recorder: Keeps the audio, if given.
 
-    :meth:`hear` and :meth:`end_of_audio` belong to one thread, :meth:`recognize`
-    and :meth:`partial` to one thread, which may be another.
+    :meth:`hear` and :meth:`end_of_audio` belong to one thread, :meth:`recognize` to one
+    thread, which may be another.
     """
 
     def __init__(
         self,
-        front_end: SpeechFrontEnd,
+        listener: Listener,
         recognizer: StreamingRecognizer,
         clock: Callable[[], float],
         recorder: AudioRecorder | None = None,
     ) -> None:
-        self._front_end = front_end
+        self._listener = listener
         self._recognizer = recognizer
         self._clock = clock
         self._recorder = recorder
@@ -69,7 +70,6 @@ class CaptionStream:
         self._speech_s = 0.0
         self._listening_s = 0.0
         self._reading_s = 0.0
-        self._partial_cost_s = 0.0
         self._utterances = self._words = self._partials = 0
 
     def hear(self, item: AudioBlock | Notice) -> Heard:
@@ -79,51 +79,45 @@ class CaptionStream:
         if isinstance(item, Notice):
             work = [item]
             if item.kind == "device_lost":
-                work += self._front_end.flush("gap")
+                work += self._listener.flush("gap")
         else:
             self._heard = item.end
             self._lost += item.lost_before
             work = list(self._meter.push(item))
             if self._recorder is not None:
                 work += self._recorder.push(item)
-            work += self._front_end.push(item)
+            work += self._listener.push(item)
         self._listening_s += self._clock() - started
         return Heard(tuple(work), self._heard)
 
     def end_of_audio(self) -> Heard:
         """End the utterance that goes on; the last step of hearing."""
-        return Heard(tuple(self._front_end.flush()), self._heard)
+        return Heard(tuple(self._listener.flush()), self._heard)
 
-    def recognize(self, heard: Heard) -> list[Event]:
-        """Take what was heard and return finals, gaps and notices."""
+    def recognize(self, heard: Heard, hurried: bool = False) -> list[Event]:
+        """Take what was heard and return the transcripts, gaps and notices that follow.
+
+        Args:
+            heard: The next step of :meth:`hear`.
+            hurried: Whether there is no time for partials.
+        """
         started = self._clock()
         events: list[Event] = []
         for item in heard.work:
-            events += [item] if isinstance(item, Notice) else self._recognizer.push(item)
+            events += [item] if isinstance(item, Notice) else self._recognizer.push(item, hurried)
         self._recognized = heard.end
         self._reading_s += self._clock() - started
+        self._count(events)
+        return events
+
+    def _count(self, events: Sequence[Event]) -> None:
         for event in events:
-            if isinstance(event, FinalTranscript):
+            if isinstance(event, PartialTranscript):
+                self._partials += 1
+            elif isinstance(event, FinalTranscript):
                 self._utterances += 1
                 self._words += len(event.words)
                 self._speech_s += event.end_s - event.start_s
-        return events
-
-    def partial(self, within_budget: bool) -> list[Event]:
-        """Return a partial when one is due.
-
-        Args:
-            within_budget: Whether a partial must wait for as much new audio as
-                the one before cost in time.
-        """
-        if not self._recognizer.partial_due(self._partial_cost_s if within_budget else 0.0):
-            return []
-        started = self._clock()
-        partials = self._recognizer.partial()
-        self._partial_cost_s = self._clock() - started
-        self._reading_s += self._partial_cost_s
-        self._partials += len(partials)
-        return list(partials)
 
     def status(self, captured: int) -> Status:
         """Return the state of the stream.

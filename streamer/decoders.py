@@ -85,15 +85,18 @@ def build_decoders(
     search = _chosen(settings, tuned.search)
     if settings.kind == "reference":
         return _reference(settings, alphabet, model, search)
-    widths = _widths(search.beam_width) if thrifty else [search.beam_width]
-    searches = [replace(search, beam_width=width) for width in widths]
-    beams = [BeamDecoder(alphabet, model, each, None, tuned.calibration) for each in searches]
-    listeners = _prefer(settings, alphabet, beams)
+    width = min(search.beam_width, settings.partial_beam_width)
+    widths = _widths(width) if thrifty else [width]
+    final, *beams = [
+        BeamDecoder(alphabet, model, replace(search, beam_width=each), None, tuned.calibration)
+        for each in (search.beam_width, *widths)
+    ]
+    listeners = _prefer(settings, alphabet, [final, *beams])
     if not thrifty:
-        return Decoders(beams[0], beams[0], listeners)
+        return Decoders(final, beams[0], listeners)
     names = [*(f"a beam of {width}" for width in widths), "the greedy reading"]
     partial = ThriftyDecoder([*beams, GreedyDecoder(alphabet)], names, frame_s, clock)
-    return Decoders(beams[0], partial, (*listeners, partial))
+    return Decoders(final, partial, (*listeners, partial))
 
 
 _MISSING = (

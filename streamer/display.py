@@ -27,7 +27,8 @@ from streamer.settings import DisplaySettings
 from streamer.writers import new_writer, printable
 
 REFRESH_S = 0.1
-"""Least time between two drawings of the live region; seconds by the display's clock."""
+"""Least time between two drawings of the live region, and between two drawings of new words
+in it; seconds by the display's clock."""
 
 ECHO_CELLS = 4
 """Kept free behind the status for the ^C that a terminal echoes, which would wrap otherwise
@@ -69,6 +70,7 @@ class CaptionDisplay:
         self._low_confidence = low_confidence
         self._clock = clock
         self._drawn_at = -REFRESH_S
+        self._captioned_at = -REFRESH_S
         self._source = ""
         self._partial: PartialTranscript | None = None
         self._status: Status | None = None
@@ -119,7 +121,7 @@ class CaptionDisplay:
                 self._print(_started_text(event))
             case PartialTranscript():
                 self._partial = event if event.stable or event.tail else None
-                self._refresh()
+                self._caption()
             case FinalTranscript():
                 self._partial = None
                 if event.text:
@@ -140,14 +142,22 @@ class CaptionDisplay:
     def _print(self, text: Text) -> None:
         """Add to the history; the live region is drawn anew with it."""
         self._console.print(text, overflow="fold")
-        self._drawn_at = self._clock()
+        self._drawn_at = self._captioned_at = self._clock()
+
+    def _caption(self) -> None:
+        """Draw the live region with new words, which wait for other words only."""
+        if self._clock() - self._captioned_at >= REFRESH_S:
+            self._draw()
+            self._captioned_at = self._drawn_at
 
     def _refresh(self) -> None:
         """Draw the live region, unless it was drawn just now: the next event then does."""
-        now = self._clock()
-        if now - self._drawn_at >= REFRESH_S:
-            self._live.refresh()
-            self._drawn_at = now
+        if self._clock() - self._drawn_at >= REFRESH_S:
+            self._draw()
+
+    def _draw(self) -> None:
+        self._live.refresh()
+        self._drawn_at = self._clock()
 
     def _status_line(self, ascii_only: bool) -> Text:
         line = Text(no_wrap=True, overflow="crop")

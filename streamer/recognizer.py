@@ -1,4 +1,4 @@
-"""Features of utterances in, transcripts out; knows no thread and no clock."""
+"""What the front end heard in, transcripts out; knows no thread and no clock."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from lm.decoder import Decoder, DecoderSession, Hypothesis
+from model.acoustic import Reading, Windows
 from streamer.audio import SAMPLE_RATE
 from streamer.events import (
     AudioGap,
@@ -19,12 +20,16 @@ from streamer.events import (
     PartialTranscript,
     Word,
 )
-from streamer.front_end import (
-    FrontEndItem,
-    UtteranceEnded,
-    UtteranceFeatures,
+from streamer.listening import Ended, Listened
+from streamer.segmenter import UtteranceSegmenter
+from streamer.segments import (
+    Evidence,
+    LookDue,
+    SegmentEvent,
+    SpeechEnded,
+    SpeechFrames,
+    SpeechStarted,
 )
-from streamer.segments import SpeechStarted
 from streamer.settings import PartialSettings
 from streamer.settler import WordSettler
 
@@ -34,6 +39,10 @@ class AcousticSession(Protocol):
 
     def push(self, features: np.ndarray) -> None:
         """Add float32 (frames, size)."""
+        ...
+
+    def read(self) -> Reading:
+        """Return what is known of the utterance so far."""
         ...
 
     def log_probs(self, frames: int | None = None, final: bool = False) -> np.ndarray:
@@ -52,7 +61,17 @@ class AcousticModel(Protocol):
         """Audio samples from one frame of log-probabilities to the next."""
         ...
 
-    def session(self) -> AcousticSession:
+    @property
+    def stride(self) -> int:
+        """Feature frames in a frame of log-probabilities."""
+        ...
+
+    @property
+    def pauses(self) -> tuple[int, ...]:
+        """The symbols that stand for no letter."""
+        ...
+
+    def session(self, windows: Windows | None = None) -> AcousticSession:
         """Start an utterance."""
         ...
 
@@ -71,51 +90,65 @@ class _Utterance:
 
     number: int
     start: int
+    end: int
     acoustic: AcousticSession
     decoding: DecoderSession
     settler: WordSettler
-    end: int
-    read_to: int
+    evidence: Evidence
     frozen: int = 0
 
 
 class StreamingRecognizer:
     """Turns what the front end gives into partial and final transcripts.
 
-    The network rereads an utterance for each partial.  The decoder does not: frames
-    older than ``settings.freeze_s`` are pushed into its session once, as they were read
-    then, so that a partial costs it the same however long the utterance is.  Words that
-    were settled begin every later reading, the final one included, which reads the whole
-    utterance anew with more care.
+    The segmenter says when an utterance starts and ends, and when to look at it in
+    between.  At a look the network reads it from the anchor on, see
+    :class:`~model.acoustic.AcousticSession`; frames that it froze are pushed into the
+    decoder's session once, the others read anew; and the segmenter is told what was
+    found.  Words that were settled begin every later reading, the final one included,
+    which reads the whole utterance anew with more care.
 
-    Owns the utterance that goes on, nothing of those before it.
+    Looks lie at places that depend on the stream alone, so on a machine that keeps up
+    two runs give the same transcripts.
+
+    Owns the segmenter and the utterance that goes on, nothing of those before it.
 
     Args:
         acoustic: Shared model; one session of it is used for each utterance.
         decoder: Shared decoder of finals, and of partials unless others are given.
-        settings: When partials are due and when their words are settled.
+        segmenter: Used for this stream only.
+        settings: When words are shown and settled.
         uncut_s: Seconds from an utterance's start that no cut takes from it; words behind
             them settle with the final.
         partial_decoder: Cheaper decoder for partials.
         listeners: Called before each utterance, in order.
+        partials: Whether partials are wanted; without them nothing settles early.
     """
 
     def __init__(
         self,
         acoustic: AcousticModel,
         decoder: Decoder,
+        segmenter: UtteranceSegmenter,
         settings: PartialSettings,
         uncut_s: float = math.inf,
         partial_decoder: Decoder | None = None,
         listeners: Sequence[UtteranceListener] = (),
+        partials: bool = True,
     ) -> None:
         self._acoustic = acoustic
         self._decoder = decoder
+        self._segmenter = segmenter
         self._partial_decoder = partial_decoder or decoder
         self._settings = settings
         self._uncut_s = uncut_s
         self._listeners = tuple(listeners)
+        self._partials = partials
         self._frame_s = acoustic.frame_samples / SAMPLE_RATE
+        self._windows = Windows(
+            max(1, round(settings.freeze_every_ms / 1000 / self._frame_s)),
+            round(settings.freeze_after_ms / 1000 / self._frame_s),
+        )
         self._utterance: _Utterance | None = None
 
     @property
@@ -123,99 +156,105 @@ class StreamingRecognizer:
         """Whether an utterance goes on."""
         return self._utterance is not None
 
-    def push(self, item: FrontEndItem) -> list[Event]:
-        """Take the next item and return the events that follow from it at once."""
-        if isinstance(item, AudioGap):
-            return [item]
-        if isinstance(item, SpeechStarted):
-            return [*self._start(item)]
-        if isinstance(item, UtteranceFeatures):
-            self._extend(item)
-        elif isinstance(item, UtteranceEnded):
-            return [self._finish(item)]
-        return []
-
-    def partial_due(self, cost_s: float = 0.0) -> bool:
-        """Return whether a partial is worth its price.
+    def push(self, item: Listened | AudioGap | Ended, hurried: bool = False) -> list[Event]:
+        """Take the next item and return the events that follow from it at once.
 
         Args:
-            cost_s: What the last partial cost, seconds; at least as much new audio
-                must have come, so that partials never eat more time than there is.
+            item: From the front end.
+            hurried: Whether there is no time for partials.
         """
-        if self._utterance is None:
-            return False
-        new_s = (self._utterance.end - self._utterance.read_to) / SAMPLE_RATE
-        return new_s >= max(self._settings.every_ms / 1000, cost_s)
+        if isinstance(item, Listened):
+            self._segmenter.push(item)
+            return self._advance(hurried)
+        self._segmenter.close("gap" if isinstance(item, AudioGap) else item.reason)
+        gap = [item] if isinstance(item, AudioGap) else []
+        return [*self._advance(hurried), *gap]
 
-    def partial(self) -> list[PartialTranscript]:
-        """Read the utterance so far; nothing while none goes on or nothing is heard in it."""
+    def _advance(self, hurried: bool) -> list[Event]:
+        events: list[Event] = []
+        while (event := self._segmenter.step()) is not None:
+            events += self._take(event, hurried)
+        return events
+
+    def _take(self, event: SegmentEvent, hurried: bool) -> Sequence[Event]:
+        if isinstance(event, SpeechStarted):
+            return self._start(event)
         utterance = self._utterance
-        if utterance is None:
-            return []
-        utterance.read_to = utterance.end
-        words = self._read_so_far(utterance)
-        audio_s = utterance.end / SAMPLE_RATE
-        stable, tail = utterance.settler.update(words, audio_s)
-        if not stable and not tail:
-            return []
-        return [
-            PartialTranscript(
-                utterance.number, stable, tail, utterance.start / SAMPLE_RATE, audio_s
-            )
-        ]
+        assert utterance is not None
+        match event:
+            case SpeechFrames():
+                utterance.acoustic.push(event.features)
+                utterance.end = event.end
+                return ()
+            case LookDue():
+                late = hurried and not event.urgent
+                partials = () if late else self._look(utterance, event)
+                self._segmenter.tell(utterance.evidence)
+                return partials
+            case SpeechEnded():
+                self._utterance = None
+                return (self._finish(utterance, event),)
 
-    def _start(self, item: SpeechStarted) -> list[Notice]:
-        start_s = item.start / SAMPLE_RATE
+    def _start(self, event: SpeechStarted) -> list[Notice]:
+        start_s = event.start / SAMPLE_RATE
         notices = [n for listener in self._listeners for n in listener.utterance_starts(start_s)]
         self._utterance = _Utterance(
-            item.utterance,
-            item.start,
-            self._acoustic.session(),
+            event.utterance,
+            event.start,
+            event.start,
+            self._acoustic.session(self._windows),
             self._partial_decoder.session(),
-            WordSettler(
-                self._settings.settle_after,
-                self._settings.settle_lag_ms / 1000,
-                start_s + self._uncut_s,
-            ),
-            end=item.start,
-            read_to=item.start,
+            WordSettler(self._settings, start_s + self._uncut_s),
+            Evidence(np.zeros(0, bool), 0.0),
         )
         return notices
 
-    def _extend(self, item: UtteranceFeatures) -> None:
-        if self._utterance is not None:
-            self._utterance.acoustic.push(item.features)
-            self._utterance.end = item.end
+    def _look(self, utterance: _Utterance, look: LookDue) -> Sequence[PartialTranscript]:
+        """Read the utterance so far; keep the evidence and return what is to be shown."""
+        reading = utterance.acoustic.read()
+        pauses = np.isin(reading.log_probs.argmax(axis=1), self._acoustic.pauses)
+        blank = np.repeat(pauses, self._acoustic.stride)[: look.frames]
+        sentence_end = 0.0
+        partials: Sequence[PartialTranscript] = ()
+        if self._partials or look.urgent:
+            hypothesis = self._decode(utterance, reading)
+            sentence_end = hypothesis.sentence_end
+            if self._partials:
+                partials = self._show(utterance, hypothesis)
+        utterance.evidence = Evidence(blank, sentence_end)
+        return partials
 
-    def _finish(self, item: UtteranceEnded) -> FinalTranscript:
-        utterance, self._utterance = self._utterance, None
-        if utterance is None:
-            raise ValueError(f"utterance {item.utterance} ended without a start")
-        words = self._read_whole(utterance, item.frames)
+    def _decode(self, utterance: _Utterance, reading: Reading) -> Hypothesis:
+        if reading.frozen > utterance.frozen:
+            utterance.decoding.push(reading.log_probs[utterance.frozen : reading.frozen])
+            utterance.frozen = reading.frozen
+        tail = reading.log_probs[utterance.frozen :]
+        settler = utterance.settler
+        return utterance.decoding.best(
+            tail, settler.texts, shown=settler.read, margin=self._settings.stickiness
+        )
+
+    def _show(self, utterance: _Utterance, hypothesis: Hypothesis) -> Sequence[PartialTranscript]:
+        audio_s = utterance.end / SAMPLE_RATE
+        stable, tail = utterance.settler.update(self._words(utterance, hypothesis), audio_s)
+        if not stable and not tail:
+            return ()
+        start_s = utterance.start / SAMPLE_RATE
+        return (PartialTranscript(utterance.number, stable, tail, start_s, audio_s),)
+
+    def _finish(self, utterance: _Utterance, event: SpeechEnded) -> FinalTranscript:
+        log_probs = utterance.acoustic.log_probs(event.frames, final=True)
+        hypothesis = self._decoder.decode(log_probs, utterance.settler.texts)
+        words = self._words(utterance, hypothesis)
         return FinalTranscript(
             utterance=utterance.number,
             text=" ".join(word.word for word in words),
             words=words,
             start_s=utterance.start / SAMPLE_RATE,
-            end_s=item.end / SAMPLE_RATE,
-            audio_s=item.heard / SAMPLE_RATE,
-            reason=item.reason,
+            end_s=event.end / SAMPLE_RATE,
+            audio_s=event.heard / SAMPLE_RATE,
+            reason=event.reason,
         )
-
-    def _read_so_far(self, utterance: _Utterance) -> tuple[Word, ...]:
-        log_probs = utterance.acoustic.log_probs()
-        old = len(log_probs) - round(self._settings.freeze_s / self._frame_s)
-        if old > utterance.frozen:
-            utterance.decoding.push(log_probs[utterance.frozen : old])
-            utterance.frozen = old
-        settled = utterance.settler.texts
-        return self._words(
-            utterance, utterance.decoding.best(log_probs[utterance.frozen :], settled)
-        )
-
-    def _read_whole(self, utterance: _Utterance, frames: int) -> tuple[Word, ...]:
-        log_probs = utterance.acoustic.log_probs(frames, final=True)
-        return self._words(utterance, self._decoder.decode(log_probs, utterance.settler.texts))
 
     def _words(self, utterance: _Utterance, hypothesis: Hypothesis) -> tuple[Word, ...]:
         """Return a reading that begins with the settled words, its times in the stream."""

@@ -1,7 +1,7 @@
 """Run a caption stream: in one loop, or live with threads.
 
-Both end with a :class:`Summary`, and on a source that loses nothing both give
-the same finals, but for words that a partial at another time settled otherwise.
+Both end with a :class:`Summary`, and on a source that loses nothing, and a machine that
+keeps up with it, both give the same transcripts.
 """
 
 from __future__ import annotations
@@ -25,12 +25,15 @@ STATUS_EVERY_S = 0.1
 HEARD_AHEAD = 8
 """Steps that the feature thread may be ahead of the recognition thread."""
 
+HURRY_AT_S = 0.3
+"""Audio that waits for the recognition thread, in seconds, from which on it leaves out
+partials."""
+
 
 def run_inline(
     source: AudioSource,
     stream: CaptionStream,
     sink: EventSink,
-    partials: bool = True,
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
     """Caption a source in one loop, as fast as it gives audio.
@@ -39,7 +42,6 @@ def run_inline(
         source: An entered source.
         stream: Fresh.
         sink: Takes the events.
-        partials: Whether partials are wanted; they cost most of the computing.
         clock: Seconds that only rise.
     """
     began = clock()
@@ -52,9 +54,6 @@ def run_inline(
 
     for item in source:
         take(stream.hear(item))
-        if partials:
-            for event in stream.partial(within_budget=False):
-                sink.emit(event, clock() - began)
         if isinstance(item, AudioBlock):
             captured = item.end
         if clock() - shown >= STATUS_EVERY_S:
@@ -110,10 +109,10 @@ class ThreadedRunner:
     """Captures, listens and recognises in a thread each; shows in the caller's.
 
     The capture thread copies audio from the source to a ring buffer.  The
-    feature thread cuts utterances and computes features.  The recognition thread
-    runs the network and the decoder: finals always, partials when nothing else
-    waits and time allows.  When recognition is too slow, partials become fewer, then
-    a :class:`~streamer.thrift.ThriftyDecoder` reads them with a narrower search, then the
+    feature thread computes features and finds voice activity.  The recognition thread
+    finds utterances and runs the network and the decoder: finals always, partials while
+    little audio waits.  When recognition is too slow, partials become fewer, then a
+    :class:`~streamer.thrift.ThriftyDecoder` reads them with a narrower search, then the
     feature thread waits, then the ring drops the oldest audio and says so.
 
     Args:
@@ -121,7 +120,6 @@ class ThreadedRunner:
         stream: Fresh.
         sink: Takes the events, from the thread that calls :meth:`run`.
         ring_s: Audio that may wait, seconds.
-        partials: Whether partials are wanted.
         clock: Seconds that only rise.
     """
 
@@ -131,13 +129,11 @@ class ThreadedRunner:
         stream: CaptionStream,
         sink: EventSink,
         ring_s: float,
-        partials: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._source = source
         self._stream = stream
         self._sink = sink
-        self._partials = partials
         self._clock = clock
         self._ring = RingBuffer(round(ring_s * SAMPLE_RATE), "block" if source.lossless else "drop")
         self._heard: queue.Queue[Heard | None] = queue.Queue(HEARD_AHEAD)
@@ -224,9 +220,8 @@ class ThreadedRunner:
                     continue
                 if heard is None:
                     break
-                self._emit(self._stream.recognize(heard))
-                if self._partials and self._heard.empty():
-                    self._emit(self._stream.partial(within_budget=True))
+                hurried = self._captured - heard.end >= HURRY_AT_S * SAMPLE_RATE
+                self._emit(self._stream.recognize(heard, hurried))
         finally:
             self._events.put(self._stream.summary(), self._elapsed())
             self._events.close()

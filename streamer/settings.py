@@ -12,6 +12,9 @@ from typing import Literal
 
 from model.settings import Rule, above, at_least, between, check
 
+EngineName = Literal["auto", "onnx", "tensorflow", "litert"]
+"""See :mod:`model.engines.engine`."""
+
 SHIPPED_LANGUAGE_MODEL = Path("models/language")
 """Folder of the language model that comes with the program."""
 
@@ -51,17 +54,12 @@ class AudioSettings:
 
 @dataclass(frozen=True)
 class VadSettings:
-    """How utterances are cut out of the stream (voice activity detection).
+    """How speech is told from other sound (voice activity detection).
 
     Attributes:
         aggressiveness: How readily WebRTC's detector calls a frame noise, 0 to 3.
         frame_ms: Length of the frames that it judges, milliseconds.
-        pre_roll_ms: Audio before the first speech that is kept, milliseconds.
-        hangover_ms: Pause that ends an utterance, milliseconds.
-        minimum_speech_ms: Speech that starts an utterance, milliseconds; less is noise.
-        longest_s: Longest utterance, seconds; a longer one is cut in two.
-        cut_search_s: How far back from there the quietest place for the cut is
-            looked for, seconds.
+        margin_db: How far speech must stand out of noise that goes on, dB.
 
     Raises:
         RangeError: If a value is out of its range.
@@ -69,18 +67,57 @@ class VadSettings:
 
     aggressiveness: int = 2
     frame_ms: Literal[10, 20, 30] = 20
+    margin_db: float = 4.0
+
+    def __post_init__(self) -> None:
+        check(self, between(0, 3, "aggressiveness"), between(0, 30, "margin_db"))
+
+
+@dataclass(frozen=True)
+class EndpointSettings:
+    """How utterances start and end; see :class:`~streamer.segmenter.UtteranceSegmenter`.
+
+    A pause is where neither voice activity nor the network finds speech.
+
+    Attributes:
+        pre_roll_ms: Audio before the first speech that is kept, milliseconds.
+        minimum_speech_ms: Speech that starts an utterance, milliseconds; less is noise.
+        finished_ms: Pause that ends a finished sentence, milliseconds.
+        sentence_end: Probability by the language model from which on a sentence counts
+            as finished.
+        pause_ms: Pause that ends any utterance, milliseconds.
+        held_ms: Rest of voice activity that ends an utterance even if the network hears
+            letters in it, milliseconds.
+        blanks_ms: Time without a letter that ends an utterance though voice activity does
+            not rest, as in noise, milliseconds.
+        nothing_ms: The same where there has been no letter yet, milliseconds.
+        longest_s: Longest utterance, seconds; a longer one is cut in two.
+        cut_search_s: How far back from there the best place for the cut is looked for,
+            seconds.
+
+    Raises:
+        RangeError: If a value is out of its range.
+    """
+
     pre_roll_ms: int = 300
-    hangover_ms: int = 800
     minimum_speech_ms: int = 150
+    finished_ms: int = 500
+    sentence_end: float = 0.1
+    pause_ms: int = 800
+    held_ms: int = 1800
+    blanks_ms: int = 1200
+    nothing_ms: int = 2000
     longest_s: float = 20.0
     cut_search_s: float = 3.0
 
     def __post_init__(self) -> None:
         check(
             self,
-            between(0, 3, "aggressiveness"),
             between(0, 2000, "pre_roll_ms", "minimum_speech_ms"),
-            between(100, 5000, "hangover_ms"),
+            between(100, 10_000, "finished_ms", "pause_ms", "held_ms", "blanks_ms", "nothing_ms"),
+            Rule("must be at most pause_ms", ("finished_ms",), lambda ms: ms <= self.pause_ms),
+            Rule("must be at most held_ms", ("pause_ms",), lambda ms: ms <= self.held_ms),
+            between(0, 1, "sentence_end"),
             between(2, 60, "longest_s"),
             above(0, "cut_search_s"),
             Rule("must be below longest_s", ("cut_search_s",), lambda s: s < self.longest_s),
@@ -99,27 +136,44 @@ class PartialSettings:
     Attributes:
         every_ms: Audio from one partial to the next, milliseconds; more under load.
         settle_after: Partials in a row that must agree on a word to settle it.
+        stability: How likely a word must be to stay before it is shown, 0 to 1; less
+            shows words sooner, and changes more of them again.
+        stickiness: How much worse a reading may be that keeps what was read before,
+            in natural logarithms.
         settle_lag_ms: How far before the newest audio a word must end to settle,
             milliseconds.
-        freeze_s: How far before the newest audio the decoder stops reading anew,
-            seconds; less makes partials cheaper and less careful.
+        settle_confidence: How sure the decoder must be of it, 0 to 1.
+        settle_late_ms: How far before the newest audio a word must end to settle without
+            that, milliseconds.
+        freeze_every_ms: Audio that is frozen at a time: no later partial reads it again,
+            milliseconds.
+        freeze_after_ms: Audio that must follow on it before, milliseconds; less makes
+            partials cheaper and less careful.
 
     Raises:
         RangeError: If a value is out of its range.
     """
 
-    every_ms: int = 250
+    every_ms: int = 200
     settle_after: int = 3
+    stability: float = 0.8
+    stickiness: float = 1.0
     settle_lag_ms: int = 800
-    freeze_s: float = 2.0
+    settle_confidence: float = 0.5
+    settle_late_ms: int = 1400
+    freeze_every_ms: int = 1000
+    freeze_after_ms: int = 1200
 
     def __post_init__(self) -> None:
         check(
             self,
             between(50, 5000, "every_ms"),
             between(1, 20, "settle_after"),
-            between(0, 10_000, "settle_lag_ms"),
-            between(0, 60, "freeze_s"),
+            between(0, 1, "stability", "settle_confidence"),
+            between(0, 100, "stickiness"),
+            between(0, 10_000, "settle_lag_ms", "settle_late_ms"),
+            between(100, 10_000, "freeze_every_ms"),
+            between(0, 10_000, "freeze_after_ms"),
         )
 
 
@@ -137,6 +191,7 @@ class DecoderSettings:
         unigrams: Words of such a file, one a line; needed with a binary file to tell
             words that it knows.
         beam_width: Hypotheses kept at every frame.
+        partial_beam_width: The same for partials, if that is less.
         alpha: Weight of the language model, in natural logarithms.
         beta: Bonus for each word, in natural logarithms.
         beam_threshold: How much worse than the best one a hypothesis may be, in natural
@@ -158,6 +213,7 @@ class DecoderSettings:
     language_model: Path | None = SHIPPED_LANGUAGE_MODEL
     unigrams: Path | None = None
     beam_width: int | None = None
+    partial_beam_width: int = 32
     alpha: float | None = None
     beta: float | None = None
     beam_threshold: float | None = None
@@ -176,6 +232,7 @@ class DecoderSettings:
                 lambda path: path is None or self.language_model is not None,
             ),
             _or_null(between(1, 1000, "beam_width")),
+            between(1, 1000, "partial_beam_width"),
             _or_null(between(0, 10, "alpha")),
             _or_null(between(-10, 10, "beta")),
             _or_null(above(0, "beam_threshold", "symbol_threshold")),
@@ -208,16 +265,20 @@ class LiveSettings:
 
     Attributes:
         model: Folder of the model bundle.
+        engine: What runs its network; auto is the fastest.
         audio: How audio is captured.
-        vad: How utterances are found.
+        vad: How speech is told from other sound.
+        endpoint: How utterances start and end.
         partials: How captions of an utterance that goes on are renewed.
         decoder: How the network's output becomes text.
         display: How captions look on a terminal.
     """
 
     model: Path = Path("models/default")
+    engine: EngineName = "auto"
     audio: AudioSettings = AudioSettings()
     vad: VadSettings = VadSettings()
+    endpoint: EndpointSettings = EndpointSettings()
     partials: PartialSettings = PartialSettings()
     decoder: DecoderSettings = DecoderSettings()
     display: DisplaySettings = DisplaySettings()

@@ -1,4 +1,4 @@
-"""Which words of a rolling transcript are settled."""
+"""Which words of a rolling transcript are shown, and which of them are settled."""
 
 from __future__ import annotations
 
@@ -8,36 +8,56 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from streamer.events import Word
+from streamer.settings import PartialSettings
+from streamer.stability import WordStability
 
 
 class WordSettler:
-    """Settles a word once successive partials agree on it and time has passed.
+    """Shows a word once it will probably stay, and settles it once partials agree on it.
 
-    Local agreement (Liu et al., 2020) with a lag: a word is settled when the last
-    ``agreeing`` partials had it at the same place and it ended ``lag_s`` before the
-    newest audio.  A settled word stays settled: the decoder is asked for readings that
-    begin with :attr:`texts`, and :meth:`fitted` mends those that do not.
+    A word settles when the last ``settle_after`` partials had it at the same place, it
+    ended ``settle_lag_ms`` before the newest audio, and the decoder is fairly sure of it;
+    or it ended ``settle_late_ms`` before, however unsure the decoder is (local agreement
+    of Liu et al., Low-latency sequence-to-sequence speech recognition and translation by
+    partial hypothesis selection, 2020, with a lag).  A settled word stays settled: the
+    decoder is asked for readings that begin with :attr:`texts`, and :meth:`fitted` mends
+    those that do not.  Words behind the settled ones are shown as far as each is likely to
+    stay, and as long as the readings have them.
 
     Args:
-        agreeing: How many successive partials must agree.
-        lag_s: How long before the newest audio a word must have ended, seconds.
+        settings: When words are shown and settled.
         until_s: Stream time after which no word settles, because a cut may give what
             lies there to the next utterance.
+        stability: Tells how likely a word is to stay.
 
-    Owns the settled words, with the times of the newest reading, and the texts of the
-    last ``agreeing`` partials, of one utterance.
+    Owns the settled words, with the times of the newest reading, the words shown, and the
+    texts of the last partials, of one utterance.
     """
 
-    def __init__(self, agreeing: int, lag_s: float, until_s: float = math.inf) -> None:
-        self._lag_s = lag_s
+    def __init__(
+        self,
+        settings: PartialSettings,
+        until_s: float = math.inf,
+        stability: WordStability | None = None,
+    ) -> None:
+        self._settings = settings
+        self._late_ms = max(settings.settle_lag_ms, settings.settle_late_ms)
         self._until_s = until_s
+        self._stability = stability or WordStability()
         self._settled: list[Word] = []
-        self._recent: deque[tuple[str, ...]] = deque(maxlen=agreeing)
+        self._recent: deque[tuple[str, ...]] = deque(maxlen=settings.settle_after)
+        self._since_s: list[float] = []
+        self._shown = 0
 
     @property
     def texts(self) -> tuple[str, ...]:
         """The settled words in order."""
         return _texts(self._settled)
+
+    @property
+    def read(self) -> tuple[str, ...]:
+        """The words of the newest reading, but for its last one, which may go on."""
+        return self._recent[-1][:-1] if self._recent else ()
 
     def fitted(self, words: Sequence[Word]) -> tuple[Word, ...]:
         """Return a reading that begins with the settled words.
@@ -53,24 +73,50 @@ class WordSettler:
         return (*self._settled, *moved)
 
     def update(self, words: Sequence[Word], audio_s: float) -> tuple[str, str]:
-        """Take a partial's words and return the settled text and the rest.
+        """Take a partial's words and return the settled text and the rest that is shown.
 
         Args:
             words: All words of the utterance so far, as :meth:`fitted` gives them.
             audio_s: Stream time of the newest audio.
         """
+        texts = _texts(words)
+        same = _agreed([self._recent[-1], texts]) if self._recent else 0
+        self._since_s = [*self._since_s[:same], *[audio_s] * (len(words) - same)]
+        self._recent.append(texts)
         self._settled = list(words[: len(self._settled)])
-        self._recent.append(_texts(words))
         if len(self._recent) == self._recent.maxlen:
-            self._settle(words[: _agreed(self._recent)], min(audio_s - self._lag_s, self._until_s))
+            self._settle(words[: _agreed(self._recent)], audio_s)
+        self._show(words, min(same, self._shown), audio_s)
         count = len(self._settled)
-        return " ".join(self.texts), " ".join(_texts(words[count:]))
+        return " ".join(self.texts), " ".join(texts[count : self._shown])
 
-    def _settle(self, agreed: Sequence[Word], latest_s: float) -> None:
+    def _settle(self, agreed: Sequence[Word], audio_s: float) -> None:
+        settings = self._settings
         for word in agreed[len(self._settled) :]:
-            if word.end_s > latest_s:
+            lag_ms = 1000 * (audio_s - word.end_s)
+            sure = word.confidence >= settings.settle_confidence
+            needed_ms = settings.settle_lag_ms if sure else self._late_ms
+            if lag_ms < needed_ms or word.end_s > self._until_s:
                 return
             self._settled.append(word)
+
+    def _show(self, words: Sequence[Word], shown: int, audio_s: float) -> None:
+        """Show as many words as will probably stay; the first ``shown`` are and stay so."""
+        shown = max(shown, len(self._settled))
+        while shown < len(words) and self._will_stay(words, shown, audio_s):
+            shown += 1
+        self._shown = shown
+
+    def _will_stay(self, words: Sequence[Word], place: int, audio_s: float) -> bool:
+        word = words[place]
+        probability = self._stability.probability(
+            word.confidence,
+            audio_s - word.end_s,
+            audio_s - self._since_s[place],
+            place + 1 < len(words),
+            len(word.word),
+        )
+        return probability >= self._settings.stability
 
 
 def _texts(words: Iterable[Word]) -> tuple[str, ...]:

@@ -118,10 +118,15 @@ class _TimedSession:
         self.frames = max(self.frames, self._pushed)
 
     def best(
-        self, tail: np.ndarray | None = None, settled: Sequence[str] = (), final: bool = False
+        self,
+        tail: np.ndarray | None = None,
+        settled: Sequence[str] = (),
+        final: bool = False,
+        shown: Sequence[str] = (),
+        margin: float = 0.0,
     ) -> Hypothesis:
         began = self._clock()
-        hypothesis = self._session.best(tail, settled, final)
+        hypothesis = self._session.best(tail, settled, final, shown, margin)
         self.spent_s += self._clock() - began
         self.frames = max(self.frames, self._pushed + (0 if tail is None else len(tail)))
         return hypothesis

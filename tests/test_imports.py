@@ -29,6 +29,9 @@ LIGHT_MODEL_MODULES = [
     "model.corpora.manifest",
     "model.settings",
 ]
+NOT_LIVE = {"tensorflow", "keras", "jax", "librosa", "matplotlib", "pandas", "pyctcdecode"}
+MOST_MEMORY_MB = 400
+"""Of the live program with its default models: what small computers can spare."""
 HEAVY = {"tensorflow", "keras", "jax", "sounddevice", "kenlm", "librosa", "matplotlib"}
 
 
@@ -119,3 +122,21 @@ for name in {[name.removesuffix(".__init__") for name in names]}:
     loaded = dict(line.partition(" ")[::2] for line in done.stdout.splitlines())
     assert len(loaded) == len(names)
     assert {name: heavy for name, heavy in loaded.items() if heavy} == {}
+
+
+def test_captioning_loads_no_heavy_library_and_needs_little_memory() -> None:
+    program = f"""
+import re, sys
+from run_live import main
+assert main(["--wav", "tests/data/speech/common_voice_en_17369372.opus", "--speed", "max"]) == 0
+print(*({NOT_LIVE} & set(sys.modules)), file=sys.stderr)
+print(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1], file=sys.stderr)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+    loaded, peak_kb = done.stderr.splitlines()
+    assert loaded.split() == []
+    assert int(peak_kb) < MOST_MEMORY_MB * 1024

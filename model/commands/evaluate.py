@@ -14,6 +14,7 @@ from model.bundle import CARD_FILE, save_report
 from model.commands.common import check_backend, on_first_signal, signals_held_back
 from model.commands.terminal import Terminal
 from model.corpora.manifest import read_manifests
+from model.engines.engine import AUTO
 from model.errors import UsageError
 from model.evaluation.assessment import (
     GREEDY,
@@ -54,6 +55,7 @@ class EvaluationOptions:
         noise_folder: Recordings to add in place of computed noise.
         card: Whether to write the tables into the bundle and its model card.
         language_model: What the outputs are read with; greedily when None.
+        engine: What runs the network; see :func:`model.engines.engine.load_engine`.
     """
 
     bundle: Path
@@ -65,6 +67,7 @@ class EvaluationOptions:
     noise_folder: Path | None = None
     card: bool = False
     language_model: Path | None = None
+    engine: str = AUTO
 
     def command(self) -> str:
         """Return the command line, without where the figures go."""
@@ -74,6 +77,8 @@ class EvaluationOptions:
         yield from ("train.py", "evaluate", "--bundle", self.bundle, "--manifest", *self.manifests)
         if self.language_model:
             yield from ("--language-model", self.language_model)
+        if self.engine != AUTO:
+            yield from ("--engine", self.engine)
         if self.limit:
             yield from ("--limit", self.limit)
         if self.noise:
@@ -109,7 +114,7 @@ def evaluate(
     rows = first_of_each(rows, options.limit) if options.limit else rows
     check_recordings(row.audio for row in rows)
     with signals_held_back():
-        model = AcousticModel.load(options.bundle)
+        model = AcousticModel.load(options.bundle, options.engine)
     if options.card:
         check_folder(options.bundle)
     read, decoder = None, GREEDY

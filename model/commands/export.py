@@ -1,11 +1,13 @@
-"""``train.py export``: a bundle of a training's checkpoint."""
+"""``train.py export``: a training's checkpoint, or a bundle, as something to use elsewhere."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from model.commands.common import save_model
+from model.bundle import ModelBundle, load_bundle
+from model.commands.common import check_file, save_model, signals_held_back
 from model.commands.terminal import Terminal
 from model.corpora.manifest import hours_by_corpus, read_manifests
 from model.errors import UsageError
@@ -13,44 +15,105 @@ from model.statistics import load_statistics
 from model.training.checkpoint import Choice
 from model.training.export import bundle_from_run
 
+FORMATS = ("bundle", "onnx", "tensorflow", "litert")
+"""What can be written; the bundle is what this program uses itself."""
 
-def export(
-    run: Path,
-    output: Path,
-    name: str | None,
-    statistics: Path | None,
-    manifests: Sequence[Path],
-    notes: Path | None,
-    terminal: Terminal,
-    checkpoint: Choice = "best",
-) -> None:
-    """Make a bundle of a checkpoint of a training.
+SUFFIXES = {"onnx": ".onnx", "litert": ".tflite"}
+"""Ends of the names of formats that are files."""
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What to write, of what, and where.
+
+    Attributes:
+        output: Where it goes.
+        run: A training's folder; None where ``bundle`` is given.
+        bundle: A bundle's folder; None where ``run`` is given.
+        format: One of :data:`FORMATS`.
+        name: Of the model; the bundle's own, or the last part of ``output`` when None.
+        statistics: A file of feature statistics, for a training's folder without them.
+        manifests: What it was trained on, for a training's folder that does not say.
+        notes: Markdown on the data for the model card: licences and attribution.
+        checkpoint: The best or the newest.
+    """
+
+    output: Path
+    run: Path | None = None
+    bundle: Path | None = None
+    format: str = "bundle"
+    name: str | None = None
+    statistics: Path | None = None
+    manifests: Sequence[Path] = ()
+    notes: Path | None = None
+    checkpoint: Choice = "best"
+
+
+def export(options: ExportOptions, terminal: Terminal) -> None:
+    """Write a model in one of the formats.
 
     Args:
-        run: The training's folder.
-        output: Where the bundle goes.
-        name: Of the model; the last part of ``output`` when None.
-        statistics: A file of feature statistics, for a folder without them.
-        manifests: What it was trained on, for a folder that does not say.
-        notes: Markdown on the data for the model card: licences and attribution.
+        options: What to write, of what, and where.
         terminal: Says what was written.
-        checkpoint: The best or the newest.
 
     Raises:
-        CaptionerError: If the training or the files cannot be used, or ``output``
-            cannot be written.
+        CaptionerError: If the training, the bundle or the files cannot be used, the output
+            cannot be written, or a network in another format does not do the same.
     """
-    bundle = bundle_from_run(
-        run,
-        name or output.resolve().name,
+    _check(options)
+    if options.format == "bundle":
+        bundle = _bundle_of_run(options, terminal)
+        save_model(bundle, options.output)
+        terminal.say(f"{options.output}: the model after {bundle.provenance.steps} steps")
+        return
+    bundle = load_bundle(options.bundle) if options.bundle else _bundle_of_run(options, terminal)
+    with signals_held_back():
+        from model.engines.exporting import EXPORTS
+
+        error = EXPORTS[options.format](bundle, options.output)
+    terminal.say(
+        f"{options.output}: the network of {bundle.name}; its outputs differ by up to {error:.1e} "
+        "from those of the network as it was trained"
+    )
+
+
+def _check(options: ExportOptions) -> None:
+    if options.format in SUFFIXES:
+        check_file(options.output, [SUFFIXES[options.format]])
+    if options.bundle is None:
+        return
+    if options.format == "bundle":
+        raise UsageError(
+            "--bundle: is a bundle already; give --format onnx, tensorflow or litert too"
+        )
+    for option, given in (
+        ("--name", options.name),
+        ("--stats", options.statistics),
+        ("--manifest", options.manifests),
+        ("--notes", options.notes),
+    ):
+        if given:
+            raise UsageError(f"{option}: is for --run; a bundle brings its own")
+
+
+def _bundle_of_run(options: ExportOptions, terminal: Terminal) -> ModelBundle:
+    """Return the bundle of a checkpoint of a training."""
+    assert options.run is not None, "either a training or a bundle is given"
+    statistics, manifests, notes = options.statistics, options.manifests, options.notes
+    return bundle_from_run(
+        options.run,
+        options.name or _default_name(options),
         load_statistics(statistics) if statistics else None,
         hours_by_corpus(read_manifests(manifests)) if manifests else None,
         _read_notes(notes) if notes else "",
         notify=terminal.say,
-        checkpoint=checkpoint,
+        checkpoint=options.checkpoint,
     )
-    save_model(bundle, output)
-    terminal.say(f"{output}: the model after {bundle.provenance.steps} steps")
+
+
+def _default_name(options: ExportOptions) -> str:
+    output = options.output.resolve()
+    return output.stem if options.format in SUFFIXES else output.name
 
 
 def _read_notes(path: Path) -> str:

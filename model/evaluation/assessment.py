@@ -158,8 +158,7 @@ class Assessor:
         rate = self.model.bundle.features.sample_rate
         samples = read_audio(row.audio, rate)
         if noise is not None and level is not None:
-            random = np.random.default_rng(_seed(row))
-            samples = add_noise(samples, noise.draw(len(samples), random), level, random)
+            samples = with_noise(samples, row, noise, level)
         started = self.clock()
         text = self._recognise(samples)
         return Reading(row, text, len(samples) / rate, self.clock() - started)
@@ -167,6 +166,22 @@ class Assessor:
     def _recognise(self, samples: np.ndarray) -> str:
         scores = self.model.log_probs(self.model.extractor.extract(samples), final=True)
         return self.read(scores) if self.read else greedy_text(scores, self.model.bundle.alphabet)
+
+
+def with_noise(samples: np.ndarray, row: Utterance, noise: Noise, level: float) -> np.ndarray:
+    """Return a recording with noise, the same for it wherever its manifest lies.
+
+    Args:
+        samples: float32 (n,) of the recording, perhaps with pauses around it.
+        row: The recording.
+        noise: What to add.
+        level: Signal-to-noise ratio in dB.
+
+    Returns:
+        float32 (n,), not limited to -1 to 1.
+    """
+    random = np.random.default_rng(seed_of(row))
+    return add_noise(samples, noise.draw(len(samples), random), level, random)
 
 
 def check_recordings(paths: Iterable[Path]) -> None:
@@ -204,7 +219,7 @@ def first_of_each(rows: Sequence[Utterance], limit: int) -> list[Utterance]:
     return kept
 
 
-def _seed(row: Utterance) -> int:
+def seed_of(row: Utterance) -> int:
     """Return a number that is the same for a recording wherever its manifest lies."""
     name = f"{row.corpus}\0{row.speaker}\0{row.audio.name}\0{row.text}"
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little")

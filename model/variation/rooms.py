@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import astuple, dataclass
 from functools import lru_cache
-from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
 from uuid import uuid4
@@ -88,6 +87,8 @@ class Rooms:
     def _path(self) -> Path | None:
         if self.folder is None:
             return None
+        from importlib.metadata import version
+
         decides = (FORMAT, version("pyroomacoustics"), *astuple(self)[:-1])
         return self.folder / f"rooms-{hashlib.sha256(repr(decides).encode()).hexdigest()[:16]}.npy"
 

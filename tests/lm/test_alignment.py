@@ -7,7 +7,7 @@ from itertools import groupby, product
 import numpy as np
 import pytest
 
-from lm.alignment import align_beginning
+from lm.alignment import align_beginning, align_whole
 from model.alphabet import ENGLISH, Alphabet
 from tests.lm.toys import path_of
 
@@ -30,12 +30,45 @@ def test_words_without_frames_are_empty_at_the_end() -> None:
     assert align_beginning(path_of(""), ["the"], ENGLISH) == [(0, 0)]
 
 
+def test_a_whole_utterance_is_its_words_and_nothing_else() -> None:
+    frames = path_of("__tthe_ _cat__")
+    assert align_whole(frames, ["the", "cat"], ENGLISH) == [(2, 6), (9, 12)]
+    # What else is heard is taken for blanks.
+    assert align_whole(frames, ["the"], ENGLISH) == [(2, 6)]
+    assert align_whole(path_of("___cats"), ["cat"], ENGLISH) == [(3, 6)]
+    assert align_whole(path_of("__b_ee_e"), ["bee"], ENGLISH) == [(2, 8)]
+
+
+def test_words_of_a_whole_utterance_without_frames_are_empty() -> None:
+    assert align_whole(path_of("the c"), ["the", "cat"], ENGLISH) == [(0, 3), (4, 5)]
+    assert align_whole(path_of("th"), ["the", "cat"], ENGLISH) == [(0, 2), (2, 2)]
+    assert align_whole(path_of(""), ["the"], ENGLISH) == [(0, 0)]
+    assert align_whole(path_of("___"), [], ENGLISH) == []
+
+
+def random_frames(seed: int) -> np.ndarray:
+    """Return log-probabilities of six frames of the alphabet of few symbols."""
+    logits = np.random.default_rng(seed).normal(0, 2, (6, FEW.size))
+    return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("words", [["a"], ["ab"], ["aa"], ["b", "a"], ["aab"], ["a", "a"]])
+def test_the_path_of_a_whole_utterance_is_the_best_of_all(seed: int, words: list[str]) -> None:
+    log_probs, text = random_frames(seed), " ".join(words)
+    paths = (
+        path
+        for path in product(range(FEW.size), repeat=6)
+        if FEW.decode(label for label, _ in groupby(path) if label) == text
+    )
+    best = max(paths, key=lambda path: log_probs[range(6), path].sum())
+    assert align_whole(log_probs.astype(np.float32), words, FEW) == word_spans(best, words)
+
+
 @pytest.mark.parametrize("seed", range(10))
 @pytest.mark.parametrize("words", [["a"], ["ab"], ["aa"], ["b", "a"]])
 def test_the_path_is_the_best_of_all(seed: int, words: list[str]) -> None:
-    logits = np.random.default_rng(seed).normal(0, 2, (6, FEW.size))
-    log_probs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
-    text = " ".join(words)
+    log_probs, text = random_frames(seed), " ".join(words)
     best, spans = -np.inf, []
     # The text is followed by whatever is likeliest, from any frame on.
     for count in range(len(text), 7):

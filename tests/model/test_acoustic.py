@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.special import log_softmax, logsumexp
 
-from model.acoustic import AcousticModel
+from model.acoustic import AcousticModel, AcousticSession, Reading, Windows
 from model.alphabet import ENGLISH
 from model.bundle import ModelBundle
+from model.engines.engine import Engine, context_frames
 from model.features import FeatureSettings, FeatureStatistics
 from model.recipe import NetworkSettings
 from model.weights import weight_shapes
@@ -48,7 +53,7 @@ def test_a_final_reading_is_the_mean_over_the_ways_to_begin(model: AcousticModel
     heard = features(83)
     normalised = model.bundle.statistics.normalise(heard)
     readings = [
-        model._predict(normalised[None, start:], np.array([83 - start], np.int32))[0]
+        model.engine.logits(normalised[None, start:], np.array([83 - start], np.int32))[0]
         for start in range(NETWORK.stride)
     ]
     shared = len(readings[-1])
@@ -59,12 +64,82 @@ def test_a_final_reading_is_the_mean_over_the_ways_to_begin(model: AcousticModel
     np.testing.assert_allclose(found[shared:], readings[0][shared:], atol=1e-4)
 
 
-def test_a_session_reads_what_was_pushed_up_to_a_frame(model: AcousticModel) -> None:
+def pushed(session: AcousticSession, heard: np.ndarray, pieces: list[int]) -> list[Reading]:
+    """Push pieces of these lengths, again and again, and return the reading after each."""
+    readings, start = [], 0
+    for length in itertools.cycle(pieces):
+        session.push(heard[start : start + length])
+        readings.append(session.read())
+        start += length
+        if start >= len(heard):
+            return readings
+
+
+def test_a_session_without_windows_reads_the_whole(model: AcousticModel) -> None:
     heard = features(60)
     session = model.session()
-    assert session.log_probs().shape == (0, ENGLISH.size)
-    for start in range(0, 60, 7):
-        session.push(heard[start : start + 7])
-    np.testing.assert_allclose(session.log_probs(), model.log_probs(heard), atol=1e-6)
+    assert session.read().log_probs.shape == (0, ENGLISH.size)
+    last = pushed(session, heard, [7])[-1]
+    assert last.frozen == 0
+    np.testing.assert_allclose(last.log_probs, model.log_probs(heard), atol=1e-6)
     cut = session.log_probs(37, final=True)
     np.testing.assert_allclose(cut, model.log_probs(heard[:37], final=True), atol=1e-6)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    frames=st.integers(1, 240),
+    pieces=st.lists(st.integers(1, 90), min_size=1, max_size=4),
+    every=st.integers(1, 12),
+    after=st.integers(0, 12),
+)
+def test_what_is_frozen_stays_and_does_not_depend_on_the_pieces(
+    model: AcousticModel, frames: int, pieces: list[int], every: int, after: int
+) -> None:
+    heard, windows = features(frames), Windows(every, after)
+    readings = pushed(model.session(windows), heard, pieces)
+    for earlier, later in itertools.pairwise(readings):
+        assert earlier.frozen <= later.frozen
+        assert (later.log_probs[: earlier.frozen] == earlier.log_probs[: earlier.frozen]).all()
+    [once] = pushed(model.session(windows), heard, [frames])
+    assert readings[-1].frozen == once.frozen
+    assert len(once.log_probs) == NETWORK.output_frames(frames)
+    assert frames // NETWORK.stride - every - after < once.frozen + 1
+    np.testing.assert_allclose(readings[-1].log_probs, once.log_probs, atol=1e-5)
+
+
+def test_frames_that_see_the_whole_future_are_read_as_in_the_whole(model: AcousticModel) -> None:
+    heard = features(200)
+    session = model.session(Windows(every=20, after=29))
+    session.push(heard[:197])
+    assert session.read().frozen == 20
+    # The mean that is removed is that of the frames heard so far.
+    expected = model.log_probs(heard[:196])[:20]
+    np.testing.assert_allclose(session.read().log_probs[:20], expected, atol=1e-5)
+
+
+class SpyingEngine:
+    """Notes how many frames each window has."""
+
+    streams = True
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.name = engine.name
+        self.logits = engine.logits
+        self.frames: list[int] = []
+
+    def window(
+        self, features: np.ndarray, skipped: int, states: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        self.frames.append(len(features))
+        return self._engine.window(features, skipped, states)
+
+
+def test_a_reading_costs_the_same_however_long_the_utterance_is(model: AcousticModel) -> None:
+    engine = SpyingEngine(model.engine)
+    session = AcousticModel(model.bundle, engine).session(Windows(every=5, after=5))
+    pushed(session, features(1_000), [4])
+    context = context_frames(NETWORK)
+    assert max(engine.frames) <= (5 + 5 + context) * NETWORK.stride
+    assert len(engine.frames) <= 1_000 / 4 + 1_000 / (5 * NETWORK.stride)

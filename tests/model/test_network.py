@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from model.network import build_network
+from model.network import build_network, build_window_network
 from model.recipe import Cell, NetworkSettings
 from model.recurrent import Recurrent
 from model.settings import RangeError
@@ -49,6 +49,16 @@ def logits(network: keras.Model, features: np.ndarray, lengths: np.ndarray) -> n
 def test_weights_have_the_names_and_shapes_that_bundles_keep(network: keras.Model) -> None:
     built = {variable.path: tuple(variable.shape) for variable in network.weights}
     assert built == weight_shapes(SMALL)
+
+
+def test_the_network_for_windows_has_the_same_weights(network: keras.Model) -> None:
+    windows = build_window_network(SMALL)
+    assert {v.path: tuple(v.shape) for v in windows.weights} == weight_shapes(SMALL)
+    windows.set_weights(network.get_weights())
+    skipped, states = np.array([0], np.int32), np.zeros((2, 3, 7), np.float32)
+    found, forward = windows([inputs(), LENGTHS, skipped, states])
+    np.testing.assert_allclose(found, logits(network, inputs(), LENGTHS), atol=1e-5)
+    assert tuple(forward.shape) == (2, 3, 10, 7)
 
 
 def test_output_frames_are_as_promised(network: keras.Model) -> None:
@@ -144,6 +154,15 @@ def test_a_layer_that_reads_forwards_does_not_hear_what_follows() -> None:
     one, other = np.asarray(layer(inputs(), LENGTHS)), np.asarray(layer(changed, LENGTHS))
     np.testing.assert_array_equal(one[:, :5], other[:, :5])
     assert not np.allclose(one[:, 5:], other[:, 5:])
+
+
+@pytest.mark.parametrize("cell", ["gru", "rnn"])
+def test_a_layer_goes_on_from_what_it_gave_out_forwards(cell: Cell) -> None:
+    layer = Recurrent(4, cell)
+    whole = np.asarray(layer(inputs(), LENGTHS))
+    later = layer(inputs()[:, 6:], LENGTHS - 6, whole[:, 5, :4])
+    for row, length in enumerate(LENGTHS):
+        np.testing.assert_allclose(later[row, : length - 6], whole[row, 6:length], atol=1e-6)
 
 
 def test_intermediate_outputs_share_the_dense_layer() -> None:

@@ -18,6 +18,7 @@ from lm.errors import LanguageModelError
 from lm.reference import ReferenceDecoder
 from lm.search import SearchSettings
 from lm.tuned import TUNED_FILE, TunedDecoder, write_tuned
+from model.acoustic import Windows
 from model.alphabet import ENGLISH
 from model.errors import UsageError
 from streamer.audio import AudioBlock
@@ -189,8 +190,8 @@ def test_partials_get_narrower_beams_and_then_none_when_decoding_is_slow(arpa: P
 class DoubtfulModel(ToneModel):
     """Hears c nearly as d."""
 
-    def session(self) -> DoubtfulSession:
-        return DoubtfulSession()
+    def session(self, windows: Windows | None = None) -> DoubtfulSession:
+        return DoubtfulSession(windows or Windows(1, 0))
 
 
 class DoubtfulSession(ToneSession):

@@ -293,6 +293,13 @@ def test_live_region_is_drawn_ten_times_a_second_at_most() -> None:
         assert setting.shown[0] == "[00:12] one two"
 
 
+def test_words_do_not_wait_for_what_drew_the_status() -> None:
+    with displaying() as setting:
+        setting.emit(partial("", "one"), STATUS)
+        setting.display.emit(partial("", "one two"), 0.0)
+        assert setting.shown[0] == "[00:12] one two"
+
+
 def test_finals_are_shown_at_once() -> None:
     with displaying() as setting:
         setting.emit(partial("", "one"))

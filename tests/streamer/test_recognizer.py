@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,26 +12,34 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lm.decoder import DecodedWord, Hypothesis
+from model.acoustic import Reading, Windows
 from streamer.audio import SAMPLE_RATE, AudioBlock
 from streamer.events import AudioGap, Event, FinalTranscript, Notice, PartialTranscript
-from streamer.front_end import FrontEndItem, UtteranceEnded, UtteranceFeatures
+from streamer.listening import Ended
 from streamer.recognizer import StreamingRecognizer
-from streamer.segments import SpeechStarted
-from streamer.settings import PartialSettings, VadSettings
+from streamer.segments import (
+    Evidence,
+    LookDue,
+    SegmentEvent,
+    SpeechEnded,
+    SpeechFrames,
+    SpeechStarted,
+)
+from streamer.settings import EndpointSettings, PartialSettings
 from tests.streamer.tone_speech import blocks, caption_stream, say, silence
 
 
 def events_of(
     items: list[AudioBlock],
     partials: PartialSettings | None = None,
-    vad: VadSettings | None = None,
+    endpoint: EndpointSettings | None = None,
+    hurried: Container[int] = (),
 ) -> list[Event]:
-    """Return every event of a stream of tones, a partial whenever one is due."""
-    stream = caption_stream(vad, partials)
+    """Return every event of a stream of tones; there is no time at the ``hurried`` blocks."""
+    stream = caption_stream(endpoint, partials)
     events: list[Event] = []
-    for item in items:
-        events += stream.recognize(stream.hear(item))
-        events += stream.partial(within_budget=False)
+    for place, item in enumerate(items):
+        events += stream.recognize(stream.hear(item), place in hurried)
     return events + stream.recognize(stream.end_of_audio())
 
 
@@ -79,7 +88,7 @@ def test_times_stay_true_after_a_gap() -> None:
 def test_a_cut_of_a_long_utterance_loses_and_repeats_nothing() -> None:
     text = " ".join(["abc", "def", "gab", "hed"] * 5)
     audio = np.concatenate([silence(0.5), say(text), silence(1.0)])
-    cuts = VadSettings(longest_s=4.0, cut_search_s=2.0)
+    cuts = EndpointSettings(longest_s=4.0, cut_search_s=2.0)
     eager = PartialSettings(every_ms=50, settle_after=1, settle_lag_ms=200)
     events = events_of(blocks(audio), eager, cuts)
     found = finals(events)
@@ -95,7 +104,7 @@ def test_words_that_a_cut_gives_to_the_next_utterance_have_not_settled_in_this_o
     said = [say("abc def "), say("gab hed abc def gab hed abc def")]
     noisy = [piece + hum[: len(piece)] for piece in said]
     audio = np.concatenate([silence(0.5), noisy[0], silence(0.2), noisy[1], silence(1.0)])
-    cuts = VadSettings(longest_s=4.0, cut_search_s=3.5)
+    cuts = EndpointSettings(longest_s=4.0, cut_search_s=3.5)
     eager = PartialSettings(every_ms=50, settle_after=1, settle_lag_ms=200)
     events = events_of(blocks(audio), eager, cuts)
     first, *others = finals(events)
@@ -111,52 +120,37 @@ def test_partials_grow_and_settled_words_stay() -> None:
     assert len(partials) > 10
     for earlier, later in itertools.pairwise(partials):
         assert later.stable.startswith(earlier.stable)
-        assert later.audio_s >= earlier.audio_s + 0.1 - 1e-9
+        assert later.audio_s > earlier.audio_s
     assert partials[-1].stable.startswith("abc def")
 
 
-def test_partials_wait_for_as_much_audio_as_the_last_one_cost() -> None:
-    times = iter(np.arange(0, 1e6, 0.4).tolist())
-    stream = caption_stream(partials=PartialSettings(every_ms=100))
-    stream._clock = lambda: next(times)
-    heard_s = []
-    for block in blocks(np.concatenate([silence(0.2), say("abcdefgh" * 4)])):
-        stream.recognize(stream.hear(block))
-        for event in stream.partial(within_budget=True):
-            assert isinstance(event, PartialTranscript)
-            heard_s.append(event.audio_s)
-    assert len(heard_s) >= 5
-    assert min(np.diff(heard_s)) >= 0.4
+def test_without_time_there_are_fewer_partials_and_the_same_finals() -> None:
+    audio = np.concatenate([silence(0.4), say("abc de fag bed"), silence(1.2), say("cab")])
+    items = blocks(audio)
+    relaxed, hurried = events_of(items), events_of(items, hurried=range(len(items)))
+    assert finals(hurried) == finals(relaxed)
+    assert len(hurried) < len(relaxed)
 
 
 @settings(max_examples=15, deadline=None)
 @given(st.lists(st.integers(1, 9_000), min_size=1, max_size=30))
-def test_finals_do_not_depend_on_the_blocks(sizes: list[int]) -> None:
+def test_events_do_not_depend_on_the_blocks(sizes: list[int]) -> None:
     audio = np.concatenate(
         [silence(0.4), say("abc de"), silence(1.2), say("fag bed cab"), silence(0.3)]
     )
     starts = np.cumsum([0, *sizes])
     cut = [*(start for start in starts if start < len(audio)), len(audio)]
     items = [AudioBlock(audio[a:b], int(a)) for a, b in itertools.pairwise(cut)]
-
-    def without_delay(events: list[Event]) -> list[tuple[object, ...]]:
-        return [(f.utterance, f.words, f.start_s, f.end_s, f.reason) for f in finals(events)]
-
-    assert without_delay(events_of(items)) == without_delay(events_of(blocks(audio)))
+    assert events_of(items) == events_of(blocks(audio))
 
 
 @settings(max_examples=15, deadline=None)
 @given(st.sets(st.integers(0, 150)))
-def test_finals_do_not_depend_on_when_partials_are_read(places: set[int]) -> None:
+def test_finals_do_not_depend_on_which_partials_are_read(hurried: set[int]) -> None:
     audio = np.concatenate([silence(0.4), say("abc de fag bed"), silence(1.2), say("cab")])
-    stream = caption_stream(partials=PartialSettings(settle_after=1, settle_lag_ms=200))
-    events: list[Event] = []
-    for place, block in enumerate(blocks(audio)):
-        events += stream.recognize(stream.hear(block))
-        if place in places:
-            stream._recognizer.partial()
-    events += stream.recognize(stream.end_of_audio())
-    assert finals(events) == finals(events_of(blocks(audio)))
+    eager = PartialSettings(settle_after=1, settle_lag_ms=200)
+    items = blocks(audio)
+    assert finals(events_of(items, eager, hurried=hurried)) == finals(events_of(items))
 
 
 STRIDE = 4
@@ -166,17 +160,30 @@ class CountingModel:
     """Tells for each of its frames only which one it is."""
 
     frame_samples = STRIDE * 160
+    stride = STRIDE
+    pauses = ()
 
-    def session(self) -> CountingSession:
-        return CountingSession()
+    def session(self, windows: Windows | None = None) -> CountingSession:
+        assert windows is not None
+        return CountingSession(windows)
 
 
 class CountingSession:
-    def __init__(self) -> None:
+    """Freezes as :class:`~model.acoustic.AcousticSession` does."""
+
+    def __init__(self, windows: Windows) -> None:
+        self.windows = windows
         self.frames = 0
+        self.frozen = 0
 
     def push(self, features: np.ndarray) -> None:
         self.frames += len(features)
+
+    def read(self) -> Reading:
+        log_probs = self.log_probs()
+        while self.frozen + self.windows.every + self.windows.after <= len(log_probs):
+            self.frozen += self.windows.every
+        return Reading(log_probs, self.frozen)
 
     def log_probs(self, frames: int | None = None, final: bool = False) -> np.ndarray:
         taken = self.frames if frames is None else min(frames, self.frames)
@@ -225,34 +232,64 @@ class FickleSession:
         self.pushed += log_probs[:, 0].tolist()
 
     def best(
-        self, tail: np.ndarray | None = None, settled: Sequence[str] = (), final: bool = False
+        self,
+        tail: np.ndarray | None = None,
+        settled: Sequence[str] = (),
+        final: bool = False,
+        shown: Sequence[str] = (),
+        margin: float = 0.0,
     ) -> Hypothesis:
         self.tails.append([] if tail is None else tail[:, 0].tolist())
         return self._decoder.read(len(self.pushed) + len(self.tails[-1]), settled)
 
 
-def features(frames: int, end_s: float) -> UtteranceFeatures:
-    return UtteranceFeatures(1, np.zeros((frames, 1), np.float32), round(end_s * SAMPLE_RATE))
+class ReadySegmenter:
+    """Has found everything already, and keeps what it is told."""
+
+    def __init__(self, events: Sequence[SegmentEvent]) -> None:
+        self._events = list(events)
+        self.told: list[Evidence] = []
+
+    def push(self, listened: object) -> None:
+        raise AssertionError("nothing is to be listened to")
+
+    def close(self, reason: str) -> None:
+        """All that there is comes out."""
+
+    def step(self) -> SegmentEvent | None:
+        return self._events.pop(0) if self._events else None
+
+    def tell(self, evidence: Evidence) -> None:
+        self.told.append(evidence)
 
 
-def utterance(seconds: int, frames: int | None = None, start: int = 0) -> list[FrontEndItem]:
-    """Return an utterance in pieces of a quarter of a second, ``frames`` of it kept at its end."""
-    start_s, end = start / SAMPLE_RATE, start + seconds * SAMPLE_RATE
-    pieces = [features(25, start_s + 0.25 * (n + 1)) for n in range(4 * seconds)]
-    ended = UtteranceEnded(1, end, "silence", seconds * 100 if frames is None else frames, end)
-    return [SpeechStarted(1, start), *pieces, ended]
+def utterance(seconds: int, frames: int | None = None, start: int = 0) -> list[SegmentEvent]:
+    """Return an utterance with a look each quarter of a second, ``frames`` of it kept at last."""
+    quarter = SAMPLE_RATE // 4
+    events: list[SegmentEvent] = [SpeechStarted(1, start)]
+    for n in range(1, 4 * seconds + 1):
+        piece = SpeechFrames(1, np.zeros((25, 1), np.float32), start + n * quarter)
+        events += [piece, LookDue(1, 25 * n, urgent=False)]
+    end = start + seconds * SAMPLE_RATE
+    kept = seconds * 100 if frames is None else frames
+    return [*events, SpeechEnded(1, end, "silence", kept, end)]
 
 
-def captioned(
-    recognizer: StreamingRecognizer, items: Sequence[FrontEndItem]
-) -> tuple[list[PartialTranscript], FinalTranscript]:
-    """Return the partials after every item, and the final."""
-    partials: list[PartialTranscript] = []
-    for item in items:
-        events = recognizer.push(item)
-        partials += recognizer.partial()
+def recognizer_of(
+    events: Sequence[SegmentEvent],
+    decoder: FickleDecoder,
+    settings: PartialSettings,
+    **others: Any,
+) -> StreamingRecognizer:
+    segmenter: Any = ReadySegmenter(events)
+    return StreamingRecognizer(CountingModel(), decoder, segmenter, settings, **others)
+
+
+def captioned(recognizer: StreamingRecognizer) -> tuple[list[PartialTranscript], FinalTranscript]:
+    """Return the partials and the final."""
+    events = recognizer.push(Ended("end"))
     [final] = finals(events)
-    return partials, final
+    return [event for event in events if isinstance(event, PartialTranscript)], final
 
 
 texts = st.lists(st.sampled_from(["a", "b", "c"]), max_size=8).map(" ".join)
@@ -269,9 +306,9 @@ texts = st.lists(st.sampled_from(["a", "b", "c"]), max_size=8).map(" ".join)
 def test_nothing_settled_ever_changes(
     readings: list[str], obeys: bool, agreeing: int, lag_ms: int, frames: int | None
 ) -> None:
-    chosen = PartialSettings(settle_after=agreeing, settle_lag_ms=lag_ms, freeze_s=1.0)
-    recognizer = StreamingRecognizer(CountingModel(), FickleDecoder(readings, obeys), chosen)
-    partials, final = captioned(recognizer, utterance(4, frames, start=8_000))
+    chosen = PartialSettings(settle_after=agreeing, settle_lag_ms=lag_ms, settle_late_ms=2_000)
+    items = utterance(4, frames, start=8_000)
+    partials, final = captioned(recognizer_of(items, FickleDecoder(readings, obeys), chosen))
     shown = [partial.stable.split() for partial in partials] + [final.text.split()]
     for earlier, later in itertools.pairwise(shown):
         assert later[: len(earlier)] == earlier
@@ -282,9 +319,8 @@ def test_nothing_settled_ever_changes(
 
 def test_the_decoder_is_asked_for_readings_that_begin_with_what_is_settled() -> None:
     decoder = FickleDecoder(["", "a b c d", "a b c d", "c c c c", "c c c c"])
-    chosen = PartialSettings(settle_after=2, settle_lag_ms=0)
-    recognizer = StreamingRecognizer(CountingModel(), decoder, chosen)
-    partials, final = captioned(recognizer, utterance(1))
+    chosen = PartialSettings(settle_after=2, settle_lag_ms=0, stability=0)
+    partials, final = captioned(recognizer_of(utterance(1), decoder, chosen))
     assert (partials[1].stable, partials[1].tail) == ("a b c", "d")
     assert (partials[2].stable, partials[2].tail) == ("a b c", "c")
     assert final.text == "a b c c"
@@ -292,27 +328,32 @@ def test_the_decoder_is_asked_for_readings_that_begin_with_what_is_settled() -> 
 
 def test_an_empty_final_keeps_what_was_settled() -> None:
     decoder = FickleDecoder(["a b"] * 8 + [""], obeys=False)
-    chosen = PartialSettings(settle_after=2, settle_lag_ms=0)
-    recognizer = StreamingRecognizer(CountingModel(), decoder, chosen)
-    _, final = captioned(recognizer, utterance(2, frames=0))
+    chosen = PartialSettings(settle_after=2, settle_lag_ms=0, stability=0)
+    _, final = captioned(recognizer_of(utterance(2, frames=0), decoder, chosen))
     assert final.text == "a b"
 
 
-@pytest.mark.parametrize("freeze_s", [0.0, 0.5, 2.0])
+@pytest.mark.parametrize(("every_ms", "after_ms"), [(100, 0), (1_000, 1_200), (400, 2_000)])
 def test_frames_are_frozen_once_and_a_partial_costs_the_same_in_a_long_utterance(
-    freeze_s: float,
+    every_ms: int, after_ms: int
 ) -> None:
     decoder = FickleDecoder([""])
-    recognizer = StreamingRecognizer(CountingModel(), decoder, PartialSettings(freeze_s=freeze_s))
-    items = utterance(20)
-    for item in items[:-1]:
-        recognizer.push(item)
-        recognizer.partial()
-    session = decoder.sessions[0]
-    assert session.pushed + session.tails[-1] == list(range(500))
-    assert max(map(len, session.tails)) == round(freeze_s / 0.04)
-    recognizer.push(items[-1])
-    assert decoder.sessions[1].tails == [list(range(500))]
+    chosen = PartialSettings(freeze_every_ms=every_ms, freeze_after_ms=after_ms)
+    captioned(recognizer_of(utterance(20), decoder, chosen))
+    rolling, final = decoder.sessions
+    assert rolling.pushed + rolling.tails[-1] == list(range(500))
+    assert max(map(len, rolling.tails)) <= (every_ms + after_ms) / 40
+    assert final.tails == [list(range(500))]
+
+
+def test_segmenter_is_told_what_is_heard_in_all_frames() -> None:
+    model = CountingModel()
+    model.pauses = (0,)
+    segmenter: Any = ReadySegmenter(utterance(1))
+    decoder = FickleDecoder(["a"])
+    captioned(StreamingRecognizer(model, decoder, segmenter, PartialSettings()))
+    assert [len(evidence.blank) for evidence in segmenter.told] == [25, 50, 75, 100]
+    assert all(evidence.blank.all() for evidence in segmenter.told)
 
 
 class Announcer:
@@ -323,21 +364,32 @@ class Announcer:
 
 
 def test_listeners_are_asked_before_an_utterance_starts() -> None:
-    decoder = FickleDecoder(["a"])
-    recognizer = StreamingRecognizer(
-        CountingModel(), decoder, PartialSettings(), listeners=[Announcer(), Announcer()]
+    recognizer = recognizer_of(
+        [SpeechStarted(1, 32_000)],
+        FickleDecoder(["a"]),
+        PartialSettings(),
+        listeners=[Announcer(), Announcer()],
     )
-    events = recognizer.push(SpeechStarted(1, 32_000))
-    assert events == [Notice("hotwords", "at 2")] * 2
+    assert recognizer.push(Ended("end")) == [Notice("hotwords", "at 2")] * 2
 
 
 def test_partials_may_be_read_by_another_decoder_than_finals() -> None:
-    recognizer = StreamingRecognizer(
-        CountingModel(),
+    recognizer = recognizer_of(
+        utterance(2),
         FickleDecoder(["a b c"]),
-        PartialSettings(settle_lag_ms=10_000),
+        PartialSettings(settle_lag_ms=10_000, settle_late_ms=10_000, stability=0),
         partial_decoder=FickleDecoder(["x"]),
     )
-    partials, final = captioned(recognizer, utterance(2))
+    partials, final = captioned(recognizer)
     assert {partial.tail for partial in partials} == {"x"}
     assert final.text == "a b c"
+
+
+def test_partials_that_nobody_wants_are_not_read() -> None:
+    decoder = FickleDecoder(["a b c"])
+    partials, final = captioned(
+        recognizer_of(utterance(2), decoder, PartialSettings(), partials=False)
+    )
+    assert partials == []
+    assert final.text == "a b c"
+    assert [len(session.tails) for session in decoder.sessions] == [0, 1]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from model.acoustic import Windows
 from model.errors import CaptionerError
 from streamer.audio import SAMPLE_RATE, AudioBlock
 from streamer.errors import StageFailed
@@ -110,10 +111,10 @@ class GatedModel(ToneModel):
         self.reading = threading.Event()
         self.go_on = threading.Event()
 
-    def session(self) -> ToneSession:
+    def session(self, windows: Windows | None = None) -> ToneSession:
         self.reading.set()
         assert self.go_on.wait(20)
-        return super().session()
+        return super().session(windows)
 
 
 def test_overload_drops_audio_and_says_where() -> None:
@@ -141,6 +142,27 @@ def test_overload_drops_audio_and_says_where() -> None:
     before_speech_s, ring_s, block_s = 0.7, 2.0, 512 / SAMPLE_RATE
     waiting_s = ring_s + (HEARD_AHEAD + 1) * block_s
     assert summary.audio_s - summary.lost_s < before_speech_s + waiting_s
+
+
+def test_late_recognition_leaves_out_partials_and_nothing_else() -> None:
+    model = GatedModel()
+
+    class Late(BlockSource):
+        """Lets the model read when all of the stream waits for it."""
+
+        def __iter__(self) -> Iterator[AudioBlock | Notice]:
+            yield from super().__iter__()
+            model.go_on.set()
+
+    sink = EventList()
+    source = Late(blocks(SPEECH), lossless=False)
+    ThreadedRunner(source, caption_stream(model=model), sink, ring_s=30.0).run()
+    one = inline(BlockSource(blocks(SPEECH)))
+    assert finals(sink) == finals(one)
+    assert not any(isinstance(event, AudioGap) for event in sink.events)
+    summaries = [each.events[-1] for each in (sink, one)]
+    partials = [event.partials for event in summaries if isinstance(event, Summary)]
+    assert partials[0] < partials[1]
 
 
 def test_a_replay_waits_and_loses_nothing_when_recognition_is_slow() -> None:
@@ -211,11 +233,11 @@ class BrokenModel(ToneModel):
     def __init__(self) -> None:
         self.sessions = 0
 
-    def session(self) -> ToneSession:
+    def session(self, windows: Windows | None = None) -> ToneSession:
         self.sessions += 1
         if self.sessions == 2:
             raise MemoryError("no room")
-        return super().session()
+        return super().session(windows)
 
 
 def test_a_failing_recognition_ends_every_thread() -> None:

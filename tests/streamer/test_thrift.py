@@ -34,7 +34,12 @@ class CostlyDecoder:
         self.clock[0] += self.cost_s
 
     def best(
-        self, tail: np.ndarray | None = None, settled: Sequence[str] = (), final: bool = False
+        self,
+        tail: np.ndarray | None = None,
+        settled: Sequence[str] = (),
+        final: bool = False,
+        shown: Sequence[str] = (),
+        margin: float = 0.0,
     ) -> Hypothesis:
         self.clock[0] += self.cost_s
         return self.decode(UTTERANCE)

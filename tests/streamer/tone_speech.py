@@ -12,16 +12,18 @@ from typing import Self
 import numpy as np
 
 from lm.decoder import GreedyDecoder
+from model.acoustic import Reading, Windows
 from model.alphabet import ENGLISH
 from model.features import FeatureExtractor, FeatureSettings
 from streamer.audio import SAMPLE_RATE, AudioBlock
 from streamer.caption_stream import CaptionStream
 from streamer.decoders import Decoders
 from streamer.events import Event, Notice
-from streamer.front_end import SpeechFrontEnd
+from streamer.listening import Listener
 from streamer.recognizer import StreamingRecognizer
+from streamer.recorder import AudioRecorder
 from streamer.segmenter import UtteranceSegmenter
-from streamer.settings import PartialSettings, VadSettings
+from streamer.settings import EndpointSettings, PartialSettings
 
 LETTERS = "abcdefgh"
 STRIDE = 4
@@ -63,19 +65,27 @@ class ToneModel:
     """Reads tones; see ``streamer.recognizer.AcousticModel``."""
 
     frame_samples = STRIDE * 160
+    stride = STRIDE
+    pauses = (0, *ENGLISH.encode(" "))
 
-    def session(self) -> ToneSession:
-        return ToneSession()
+    def session(self, windows: Windows | None = None) -> ToneSession:
+        return ToneSession(windows or Windows(1, 0))
 
 
 class ToneSession:
-    """One utterance of tones."""
+    """One utterance of tones, whose frames hang on nothing that follows on them."""
 
-    def __init__(self) -> None:
+    def __init__(self, windows: Windows) -> None:
+        self._windows = windows
         self._pieces: list[np.ndarray] = []
 
     def push(self, features: np.ndarray) -> None:
         self._pieces.append(features)
+
+    def read(self) -> Reading:
+        log_probs = self.log_probs()
+        old = max(0, len(log_probs) - self._windows.after)
+        return Reading(log_probs, old // self._windows.every * self._windows.every)
 
     def log_probs(self, frames: int | None = None, final: bool = False) -> np.ndarray:
         if not self._pieces:
@@ -136,26 +146,24 @@ def blocks(samples: np.ndarray, size: int = 512) -> list[AudioBlock]:
     return [AudioBlock(samples[i : i + size], i) for i in range(0, len(samples), size)]
 
 
-def front_end(settings: VadSettings) -> SpeechFrontEnd:
-    """Return a fresh front end for tones."""
-    return SpeechFrontEnd(UtteranceSegmenter(LoudnessDetector(), settings), EXTRACTOR)
-
-
 def caption_stream(
-    settings: VadSettings | None = None,
+    endpoint: EndpointSettings | None = None,
     partials: PartialSettings | None = None,
     model: ToneModel | None = None,
     decoders: Decoders | None = None,
+    recorder: AudioRecorder | None = None,
 ) -> CaptionStream:
     """Return a fresh stream that reads tones, with a clock that stands still."""
-    settings = settings or VadSettings()
+    endpoint, partials = endpoint or EndpointSettings(), partials or PartialSettings()
     decoders = decoders or Decoders(GreedyDecoder(ENGLISH), GreedyDecoder(ENGLISH))
     recognizer = StreamingRecognizer(
         model or ToneModel(),
         decoders.final,
-        partials or PartialSettings(),
-        settings.uncut_s,
+        UtteranceSegmenter(endpoint, EXTRACTOR.settings.hop, partials.every_ms),
+        partials,
+        endpoint.uncut_s,
         decoders.partial,
         decoders.listeners,
     )
-    return CaptionStream(front_end(settings), recognizer, lambda: 0.0)
+    listener = Listener(LoudnessDetector(), EXTRACTOR)
+    return CaptionStream(listener, recognizer, lambda: 0.0, recorder)

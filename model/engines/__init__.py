@@ -1,0 +1,1 @@
+"""Ways to run the network: ONNX Runtime, TensorFlow, LiteRT."""

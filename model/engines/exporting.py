@@ -1,0 +1,167 @@
+"""Write a bundle's network in the formats of other programs, checked before it is kept."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from model.bundle import ModelBundle
+from model.engines.engine import Engine, context_frames
+from model.engines.tensorflow_engine import load_tensorflow
+from model.errors import ExportError, UsageError
+from model.files import make_folder, replace_folder, unwritable, write_output
+from model.quiet import quiet_stderr
+
+TOLERANCE = 1e-3
+"""Largest difference of a logit to that of the reference with which a network is kept."""
+
+DESCRIPTION_FILE = "model.json"
+"""Beside a SavedModel's own files: what its inputs and outputs mean."""
+
+SAVED_MODEL_FILE = "saved_model.pb"
+
+CHECKED_FRAMES = 203
+"""Feature frames that a network is checked with."""
+
+
+def export_onnx(bundle: ModelBundle, output: Path) -> float:
+    """Write an ``.onnx`` file with :func:`describe_model` as its metadata.
+
+    Returns:
+        Largest difference of a logit to that of the reference.
+
+    Raises:
+        ExportError: If it differs by more than :data:`TOLERANCE`.
+        UsageError: If the file cannot be written.
+    """
+    from model.engines.onnx_engine import OnnxEngine
+    from model.engines.onnx_graph import network_graph
+
+    metadata = {
+        name: value if isinstance(value, str) else json.dumps(value)
+        for name, value in describe_model(bundle).items()
+    }
+    content = network_graph(bundle, metadata).SerializeToString()
+    error = _checked(bundle, OnnxEngine(bundle, content))
+    write_output(output, content)
+    return error
+
+
+def export_litert(bundle: ModelBundle, output: Path) -> float:
+    """Write a ``.tflite`` file, and :func:`describe_model` as ``.json`` beside it.
+
+    Returns and raises as :func:`export_onnx`.
+    """
+    from model.engines.litert_engine import LiteRtEngine, litert_model
+
+    content = litert_model(bundle)
+    error = _checked(bundle, LiteRtEngine(bundle, content))
+    write_output(output, content)
+    write_output(output.with_suffix(".json"), _description(bundle))
+    return error
+
+
+def export_tensorflow(bundle: ModelBundle, output: Path) -> float:
+    """Write the folder of a SavedModel, with :func:`describe_model` in ``model.json``.
+
+    The folder appears whole; a SavedModel that was there before is replaced.
+
+    Returns and raises as :func:`export_onnx`.
+    """
+    if output.exists() and not (output / SAVED_MODEL_FILE).is_file():
+        raise UsageError(f"{output}: is there and is no SavedModel; give another place for it")
+    temporary = output.with_name(f".{output.name}.partial")
+    try:
+        make_folder(output.parent)
+        shutil.rmtree(temporary, ignore_errors=True)
+        error = _save_tensorflow(bundle, temporary)
+        replace_folder(temporary, output)
+    except OSError as problem:
+        raise unwritable(output, problem) from problem
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return error
+
+
+def _save_tensorflow(bundle: ModelBundle, folder: Path) -> float:
+    from model.engines.tensorflow_engine import TensorFlowEngine, window_function
+
+    function = window_function(bundle)
+    with quiet_stderr():
+        import tensorflow as tf
+
+        tf.saved_model.save(tf.Module(), str(folder), signatures=function)
+        # Who calls the loaded function must keep what was loaded.
+        loaded = tf.saved_model.load(str(folder))
+    error = _checked(bundle, TensorFlowEngine(bundle, loaded.signatures["serving_default"]))
+    (folder / DESCRIPTION_FILE).write_bytes(_description(bundle))
+    return error
+
+
+EXPORTS: dict[str, Callable[[ModelBundle, Path], float]] = {
+    "onnx": export_onnx,
+    "tensorflow": export_tensorflow,
+    "litert": export_litert,
+}
+"""What writes each format."""
+
+
+def describe_model(bundle: ModelBundle) -> dict[str, Any]:
+    """Return what other programs must know to use the network, as plain values.
+
+    The meaning of each output (``alphabet``; the first is the blank of CTC), how sound becomes
+    ``features`` and how these are normalised (``mean``, ``deviation``, ``prior_frames``), the
+    ``network``'s shape, and the ``notes`` on the data: licences and attribution.
+    """
+    statistics = bundle.statistics
+    return {
+        "name": bundle.name,
+        "alphabet": list(bundle.alphabet.symbols),
+        "features": asdict(bundle.features),
+        "mean": [float(value) for value in statistics.mean],
+        "deviation": [float(value) for value in statistics.deviation],
+        "prior_frames": statistics.prior_frames,
+        "network": asdict(bundle.network),
+        "context_frames": context_frames(bundle.network),
+        "notes": bundle.provenance.notes,
+    }
+
+
+def _description(bundle: ModelBundle) -> bytes:
+    return (json.dumps(describe_model(bundle), indent=1) + "\n").encode()
+
+
+def _checked(bundle: ModelBundle, engine: Engine) -> float:
+    """Return the largest difference of a logit to the reference's; raises ExportError."""
+    error = largest_difference(bundle, engine, load_tensorflow(bundle))
+    if error > TOLERANCE:
+        raise ExportError(
+            f"the network in {engine.name} differs from the reference by {error:.1e}, more than "
+            f"{TOLERANCE:g}: not kept; use another format, and report this with the versions of "
+            "TensorFlow and ONNX Runtime"
+        )
+    return error
+
+
+def largest_difference(bundle: ModelBundle, engine: Engine, reference: Engine) -> float:
+    """Return the largest difference of a logit between two engines, on noise.
+
+    Whole utterances are compared, and, where both engines read them, windows.
+    """
+    noise = np.random.default_rng(1).normal(size=(1, CHECKED_FRAMES, bundle.network.features))
+    features, lengths = noise.astype(np.float32), np.array([CHECKED_FRAMES], np.int32)
+    found, expected = (each.logits(features, lengths) for each in (engine, reference))
+    error = np.abs(found - expected).max()
+    if engine.streams and reference.streams:
+        shape = bundle.network.layers, bundle.network.units
+        states = np.random.default_rng(2).uniform(-1, 1, shape).astype(np.float32)
+        skipped = context_frames(bundle.network)
+        pairs = (each.window(features[0], skipped, states) for each in (engine, reference))
+        error = max(error, *(np.abs(a - b).max() for a, b in zip(*pairs, strict=True)))
+    return float(error)
