@@ -1,124 +1,147 @@
-"""Replay recordings through the live path and compare with whole recordings.
+"""Measure rolling captions: errors, latency, flicker, speed, loss, memory and start-up.
 
-    python benchmarks/replay.py --manifest dev.jsonl --limit 10
-
-Prints a Markdown table by corpus: word error rate of the live finals, word error rate of
-the same model on whole recordings, and the real-time factor of the live path with partials
-(computing time for each second of audio).
+Recordings are streamed through the same objects that run_live.py uses, each alone and, with
+--session, all of them as one long session too.  The live finals are judged against the
+references and against the same models on whole recordings; each word's latency is counted
+from where forced alignment says that it ends.
 """
 
 from __future__ import annotations
 
 import argparse
+import logging
+import os
 import sys
-from collections import defaultdict
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from model.acoustic import AcousticModel
-from model.audio import read_audio
-from model.corpora.manifest import Utterance, read_manifest
-from model.errors import CaptionerError
-from model.evaluation.assessment import first_of_each
-from model.evaluation.rates import error_rates
-from streamer.app import build_stream, decoders_for, load_model
-from streamer.decoders import Decoders
-from streamer.events import Event, FinalTranscript, Summary
-from streamer.replay import WavReplaySource
-from streamer.runner import run_inline
-from streamer.settings import LiveSettings
+from model.commands.arguments import count, number
+
+EXAMPLES = """\
+examples:
+  replay.py --manifest dev.jsonl --limit 10 --session --json runs/replay.json
+                                        the first ten of each corpus: figures, a table
+                                        (.md), a picture (.png), all events (.log.jsonl)
+  replay.py --manifest dev.jsonl --limit 2 --pace real --starts 0
+                                        at the pace of speech, with threads
+  replay.py --manifest dev.jsonl --limit 10 --noise 10 --set partials.every_ms=400
+                                        in noise, with another setting
+  replay.py --compare before.json after.json --json both.json
+                                        runs side by side, with a picture
+
+At --pace max all figures but those of clocks are the same in every run, and so is the log:
+keys that end in _wall_s or begin with rtf, cpu_, memory_ or startup_ hold what clocks say.
+
+exit codes: 0 finished, 1 failed while running, 2 wrong usage or input
+"""
+
+THREADS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+)
+"""Variables of the environment that say how many threads a library uses."""
 
 
-@dataclass
-class Outcome:
-    """What was measured on one corpus."""
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(
+        prog="replay.py",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    work = parser.add_mutually_exclusive_group(required=True)
+    work.add_argument(
+        "--manifest", metavar="FILE", type=Path, help="recordings with their transcripts"
+    )
+    work.add_argument(
+        "--compare",
+        metavar="JSON",
+        type=Path,
+        nargs="+",
+        help="show the figures of runs side by side, and do nothing else",
+    )
+    parser.add_argument(
+        "--limit", metavar="N", type=count, default=0, help="the first N of each corpus"
+    )
+    parser.add_argument(
+        "--pace",
+        choices=("real", "max"),
+        default="max",
+        help="as the recordings were spoken, with threads; or as fast as it goes, in one loop, "
+        "with the times that it would have taken live (default: max)",
+    )
+    parser.add_argument(
+        "--noise",
+        metavar="DB",
+        type=number(-40, 100),
+        help="add pink noise at this signal-to-noise ratio",
+    )
+    parser.add_argument("--session", action="store_true", help="stream all as one session as well")
+    parser.add_argument("--model", metavar="FOLDER", type=Path, help="as for run_live.py")
+    parser.add_argument("--engine", metavar="NAME", help="as for run_live.py")
+    parser.add_argument("--config", metavar="FILE", type=Path, help="as for run_live.py")
+    parser.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        dest="overrides",
+        help="as for run_live.py; may be repeated",
+    )
+    parser.add_argument(
+        "--starts",
+        metavar="N",
+        type=_starts,
+        default=5,
+        help="times to start run_live.py for its memory and start-up, or 0 (default: 5)",
+    )
+    parser.add_argument(
+        "--json", metavar="OUT", type=Path, help="write the figures here, and the rest beside it"
+    )
+    return parser
 
-    references: list[str] = field(default_factory=list)
-    live: list[str] = field(default_factory=list)
-    offline: list[str] = field(default_factory=list)
-    audio_s: float = 0.0
-    computing_s: float = 0.0
 
-    def row(self, name: str) -> str:
-        """Return a row of the table."""
-        live, offline = (
-            error_rates(self.references, self.live),
-            error_rates(self.references, self.offline),
-        )
-        return (
-            f"| {name} | {len(self.references)} | {100 * live.wer:.1f} | {100 * offline.wer:.1f} "
-            f"| {self.computing_s / self.audio_s:.3f} |"
-        )
+def _starts(text: str) -> int:
+    return 0 if text == "0" else count(text)
 
 
-class Finals:
-    """Keeps finals and the summary."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure or compare, and return the exit code."""
+    options = vars(parser().parse_args(arguments))
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+    from benchmarks.live.command import ReplayOptions, compare, replay
+    from model.commands.terminal import Terminal
+    from model.errors import CaptionerError
 
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-        self.summary: Summary | None = None
-
-    def emit(self, event: Event, emitted_s: float) -> None:
-        if isinstance(event, FinalTranscript) and event.text:
-            self.texts.append(event.text)
-        elif isinstance(event, Summary):
-            self.summary = event
-
-    def close(self) -> None:
-        """Nothing to finish."""
-
-
-def main() -> int:
-    """Measure, print, and return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--manifest", type=Path, required=True)
-    parser.add_argument("--limit", type=int, help="recordings of each corpus, from the first")
-    parser.add_argument("--model", type=Path, default=LiveSettings().model)
+    terminal, compared = Terminal(), options.pop("compare")
     try:
-        run(parser.parse_args())
+        if compared:
+            compare(compared, options["json"], terminal)
+        else:
+            replay(ReplayOptions(**options), terminal)
     except CaptionerError as error:
-        print(f"replay.py: error: {error}", file=sys.stderr)
+        terminal.say(f"replay.py: error: {error}")
         return error.exit_code
+    except KeyboardInterrupt:
+        terminal.say("replay.py: stopped; nothing was written")
+        return 1
     return 0
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """Measure the recordings and print the table.
-
-    Raises:
-        CaptionerError: If a model or the manifest cannot be used.
-    """
-    acoustic = load_model(arguments.model)
-    decoders = decoders_for(LiveSettings(), acoustic)
-    outcomes: dict[str, Outcome] = defaultdict(Outcome)
-    rows, limit = read_manifest(arguments.manifest), arguments.limit
-    for row in rows if limit is None else first_of_each(rows, limit):
-        measure(row, acoustic, decoders, outcomes[row.corpus])
-    print("| Corpus | Recordings | WER live, % | WER whole, % | Real-time factor |")
-    print("| --- | ---: | ---: | ---: | ---: |")
-    for name, outcome in outcomes.items():
-        print(outcome.row(name))
-
-
-def measure(row: Utterance, acoustic: AcousticModel, decoders: Decoders, outcome: Outcome) -> None:
-    """Caption a recording live and read it whole."""
-    settings = LiveSettings()
-    finals = Finals()
-    with WavReplaySource([row.audio], "max", settings.audio.block_ms) as source:
-        run_inline(source, build_stream(settings, acoustic, None, decoders), finals)
-    features = acoustic.extractor.extract(
-        read_audio(row.audio, acoustic.bundle.features.sample_rate)
-    )
-    whole = decoders.final.decode(acoustic.log_probs(features, final=True))
-    assert finals.summary is not None
-    outcome.references.append(row.text)
-    outcome.live.append(" ".join(finals.texts))
-    outcome.offline.append(whole.text)
-    outcome.audio_s += finals.summary.audio_s
-    outcome.computing_s += finals.summary.audio_s * finals.summary.rtf
+def use_one_core() -> None:
+    """Let libraries that are not loaded yet use one thread: figures are of one core."""
+    for variable in THREADS:
+        os.environ.setdefault(variable, "1")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 if __name__ == "__main__":
+    use_one_core()
     sys.exit(main())
