@@ -142,7 +142,11 @@ class BeamSession:
         readings = _readings(search, self._scorer, final)
         if not readings:
             return self._forced(frames, final)
-        return self._hypothesis(readings, _most_alike(readings, shown, margin), frames)
+        best = self._hypothesis(readings, _most_alike(readings, shown, margin), frames)
+        if final and 0 < len(best.words) == len(search.settled):
+            # It may be that no hypothesis could leave the settled words behind.
+            return max(best, self._forced(frames, final), key=lambda each: len(each.words))
+        return best
 
     def n_best(
         self, count: int, tail: np.ndarray | None = None, final: bool = False

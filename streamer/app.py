@@ -231,6 +231,7 @@ def build_stream(
         decoders.partial,
         decoders.listeners,
         partials,
+        settings.decoder.least_confidence,
     )
     listener = Listener(detector, acoustic.extractor)
     return CaptionStream(listener, recognizer, time.perf_counter, recorder)

@@ -123,6 +123,8 @@ class StreamingRecognizer:
         partial_decoder: Cheaper decoder for partials.
         listeners: Called before each utterance, in order.
         partials: Whether partials are wanted; without them nothing settles early.
+        least_confidence: While the words of an utterance have a lower confidence on
+            average, and none of them is settled, it is read as empty.
     """
 
     def __init__(
@@ -135,6 +137,7 @@ class StreamingRecognizer:
         partial_decoder: Decoder | None = None,
         listeners: Sequence[UtteranceListener] = (),
         partials: bool = True,
+        least_confidence: float = 0.0,
     ) -> None:
         self._acoustic = acoustic
         self._decoder = decoder
@@ -144,6 +147,7 @@ class StreamingRecognizer:
         self._uncut_s = uncut_s
         self._listeners = tuple(listeners)
         self._partials = partials
+        self._least_confidence = least_confidence
         self._frame_s = acoustic.frame_samples / SAMPLE_RATE
         self._windows = Windows(
             max(1, round(settings.freeze_every_ms / 1000 / self._frame_s)),
@@ -259,7 +263,7 @@ class StreamingRecognizer:
     def _words(self, utterance: _Utterance, hypothesis: Hypothesis) -> tuple[Word, ...]:
         """Return a reading that begins with the settled words, its times in the stream."""
         start_s = utterance.start / SAMPLE_RATE
-        words = (
+        words = tuple(
             Word(
                 word.text,
                 start_s + word.start_frame * self._frame_s,
@@ -268,4 +272,11 @@ class StreamingRecognizer:
             )
             for word in hypothesis.words
         )
-        return utterance.settler.fitted(tuple(words))
+        if not utterance.settler.texts and self._doubts(words):
+            return ()
+        return utterance.settler.fitted(words)
+
+    def _doubts(self, words: Sequence[Word]) -> bool:
+        """Return whether words are so unsure that probably none was said."""
+        total = sum(word.confidence for word in words)
+        return total < self._least_confidence * len(words)

@@ -200,6 +200,8 @@ class DecoderSettings:
             not tried.
         unknown_penalty: Cost of a word that the language model does not know, in
             natural logarithms.
+        least_confidence: An utterance whose words have a lower confidence on average is
+            left out, 0 to 1: noise that was taken for speech.
         hotwords: Words and phrases that are to be preferred, such as names, each
             ``WORD`` or ``WORD:WEIGHT``.
         hotword_weight: Bonus for each without its own, in natural logarithms.
@@ -219,6 +221,7 @@ class DecoderSettings:
     beam_threshold: float | None = None
     symbol_threshold: float | None = None
     unknown_penalty: float | None = None
+    least_confidence: float = 0.2
     hotwords: tuple[str, ...] = ()
     hotword_weight: float = 8.0
     hotword_file: Path | None = None
@@ -233,6 +236,7 @@ class DecoderSettings:
             ),
             _or_null(between(1, 1000, "beam_width")),
             between(1, 1000, "partial_beam_width"),
+            between(0, 1, "least_confidence"),
             _or_null(between(0, 10, "alpha")),
             _or_null(between(-10, 10, "beta")),
             _or_null(above(0, "beam_threshold", "symbol_threshold")),

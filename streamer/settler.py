@@ -15,9 +15,9 @@ from streamer.stability import WordStability
 class WordSettler:
     """Shows a word once it will probably stay, and settles it once partials agree on it.
 
-    A word settles when the last ``settle_after`` partials had it at the same place, it
-    ended ``settle_lag_ms`` before the newest audio, and the decoder is fairly sure of it;
-    or it ended ``settle_late_ms`` before, however unsure the decoder is (local agreement
+    A word settles when another was read behind it, the last ``settle_after`` partials had
+    it at the same place, it ended ``settle_lag_ms`` before the newest audio, and the
+    decoder is fairly sure of it; or it ended ``settle_late_ms`` before, however unsure the decoder is (local agreement
     of Liu et al., Low-latency sequence-to-sequence speech recognition and translation by
     partial hypothesis selection, 2020, with a lag).  A settled word stays settled: the
     decoder is asked for readings that begin with :attr:`texts`, and :meth:`fitted` mends
@@ -85,7 +85,8 @@ class WordSettler:
         self._recent.append(texts)
         self._settled = list(words[: len(self._settled)])
         if len(self._recent) == self._recent.maxlen:
-            self._settle(words[: _agreed(self._recent)], audio_s)
+            # The last word may go on.
+            self._settle(words[: min(_agreed(self._recent), len(words) - 1)], audio_s)
         self._show(words, min(same, self._shown), audio_s)
         count = len(self._settled)
         return " ".join(self.texts), " ".join(texts[count : self._shown])

@@ -44,8 +44,9 @@ SAME_PLACE = 0.95
 COST_RATIO = 1.25
 """Most that the last part may cost, the first one taken as 1."""
 
-WORSE = 0.02
-"""Most by which the word error rate of the last part may exceed that of the first."""
+WORSE = 0.04
+"""Most by which the word error rate of the last part may exceed that of the first: three times
+the standard error of an hour."""
 
 WORDS_TO_TELL = 2000
 """Words of references in a part from which on its word error rate tells something."""

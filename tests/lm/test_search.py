@@ -257,6 +257,31 @@ def test_an_utterance_goes_on_where_no_hypothesis_has_the_settled_words(
     assert session.best(final=True).text == "zebra sat"
 
 
+def test_an_utterance_goes_on_where_no_hypothesis_gets_behind_the_settled_words(
+    model: LanguageModel,
+) -> None:
+    # Without a space, nothing but silence can follow on "ca".
+    log_probs = path_of("_the_ cat__sat_")
+    reading = BeamDecoder(ENGLISH, model).decode(log_probs, ["the", "ca"])
+    assert [word.text for word in reading.words][:2] == ["the", "ca"]
+    assert reading.words[-1].text.endswith("sat")
+
+
+def test_a_reading_that_agrees_with_what_was_shown_may_be_a_little_worse(
+    model: LanguageModel,
+) -> None:
+    log_probs = also(path_of("_the_ cat_ sat_"), 6, "u", 0.5)
+    decoder = BeamDecoder(ENGLISH, model)
+    best, other = decoder.n_best(log_probs, 2)
+    shown = [word.text for word in other.words]
+    gap = best.score - other.score
+    session = decoder.session()
+    session.push(log_probs)
+    for margin, text in ((0.0, best.text), (gap - 0.01, best.text), (gap + 0.01, other.text)):
+        assert session.best(final=True, shown=shown, margin=margin).text == text
+    assert session.best(final=True, shown=["zebra"], margin=gap + 0.01).text == best.text
+
+
 def test_words_that_cannot_all_have_been_said_are_settled_nevertheless(
     model: LanguageModel,
 ) -> None:

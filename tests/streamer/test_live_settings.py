@@ -155,6 +155,8 @@ def test_a_device_index_needs_no_quotes() -> None:
         ("partials.freeze_after_ms=-1", "must be 0 to 10000"),
         ("decoder.kind=best", "must be auto, greedy, beam or reference"),
         ("decoder.beam_width=0", "must be 1 to 1000"),
+        ("decoder.partial_beam_width=0", "must be 1 to 1000"),
+        ("decoder.least_confidence=2", "must be 0 to 1"),
         ("decoder.alpha=-0.1", "must be 0 to 10"),
         ("decoder.beta=11", "must be -10 to 10"),
         ('decoder.hotwords=[Ada, " "]', "must not hold blank words"),

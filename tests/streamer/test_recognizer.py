@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Container, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -327,7 +328,7 @@ def test_the_decoder_is_asked_for_readings_that_begin_with_what_is_settled() -> 
 
 
 def test_an_empty_final_keeps_what_was_settled() -> None:
-    decoder = FickleDecoder(["a b"] * 8 + [""], obeys=False)
+    decoder = FickleDecoder(["a b c"] * 8 + [""], obeys=False)
     chosen = PartialSettings(settle_after=2, settle_lag_ms=0, stability=0)
     _, final = captioned(recognizer_of(utterance(2, frames=0), decoder, chosen))
     assert final.text == "a b"
@@ -354,6 +355,25 @@ def test_segmenter_is_told_what_is_heard_in_all_frames() -> None:
     captioned(StreamingRecognizer(model, decoder, segmenter, PartialSettings()))
     assert [len(evidence.blank) for evidence in segmenter.told] == [25, 50, 75, 100]
     assert all(evidence.blank.all() for evidence in segmenter.told)
+
+
+class DoubtfulDecoder(FickleDecoder):
+    """Is not sure of any word."""
+
+    def read(self, frames: int, settled: Sequence[str]) -> Hypothesis:
+        hypothesis = super().read(frames, settled)
+        doubted = tuple(replace(word, confidence=0.1) for word in hypothesis.words)
+        return replace(hypothesis, words=doubted)
+
+
+@pytest.mark.parametrize(("least", "text"), [(0.2, ""), (0.1, "a b"), (0.0, "a b")])
+def test_an_utterance_of_doubtful_words_is_read_as_empty(least: float, text: str) -> None:
+    settings = PartialSettings(settle_lag_ms=0, settle_late_ms=0, stability=0)
+    partials, final = captioned(
+        recognizer_of(utterance(2), DoubtfulDecoder(["a b"]), settings, least_confidence=least)
+    )
+    assert final.text == text
+    assert bool(partials) == bool(text)
 
 
 class Announcer:

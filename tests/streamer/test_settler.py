@@ -44,15 +44,21 @@ def test_words_settle_once_successive_partials_agree() -> None:
     words_of = settler()
     assert update(words_of, "the cat", 1.0) == ("", "the cat")
     assert update(words_of, "the hat sat", 1.5) == ("the", "hat sat")
-    assert update(words_of, "the hat sat", 1.75) == ("the hat sat", "")
-    assert words_of.texts == ("the", "hat", "sat")
+    assert update(words_of, "the hat sat", 1.75) == ("the hat", "sat")
+    assert words_of.texts == ("the", "hat")
+
+
+def test_the_last_word_does_not_settle_however_long_it_stands() -> None:
+    words_of = settler(1)
+    assert update(words_of, "seventeen thro", 60.0) == ("seventeen", "thro")
+    assert update(words_of, "seventeen throw", 61.0) == ("seventeen", "throw")
 
 
 def test_a_word_does_not_settle_before_its_lag_is_over() -> None:
     words_of = settler(lag_s=0.6)
-    update(words_of, "the cat", 1.0)
-    assert update(words_of, "the cat", 1.25) == ("the", "cat")
-    assert update(words_of, "the cat", 1.65) == ("the cat", "")
+    update(words_of, "the cat sat", 1.0)
+    assert update(words_of, "the cat sat", 1.25) == ("the", "cat sat")
+    assert update(words_of, "the cat sat", 1.65) == ("the cat", "sat")
 
 
 def test_no_word_settles_where_the_utterance_may_still_be_cut() -> None:
@@ -62,26 +68,26 @@ def test_no_word_settles_where_the_utterance_may_still_be_cut() -> None:
 
 def test_a_settled_word_stays_when_later_partials_differ() -> None:
     words_of = settler()
-    update(words_of, "the cat", 1.0)
-    assert update(words_of, "the cat", 1.0) == ("the cat", "")
+    update(words_of, "the cat sat", 1.0)
+    assert update(words_of, "the cat sat", 1.0) == ("the cat", "sat")
     assert update(words_of, "a bat sat", 1.5) == ("the cat", "sat")
     assert update(words_of, "", 1.5) == ("the cat", "")
 
 
 def test_words_behind_the_settled_ones_do_not_reach_into_them() -> None:
     words_of = settler(1)
-    update(words_of, "the cat", 1.0)
+    update(words_of, "the cat sat", 1.0)
     fitted = words_of.fitted([Word("them", 0.2, 0.7, 1.0), Word("at", 0.8, 1.4, 0.5)])
     assert fitted == (*words("the cat"), Word("at", 1.0, 1.4, 0.5))
 
 
 def test_a_word_that_the_decoder_doubts_settles_later() -> None:
     words_of = settler(lag_s=0.5, late_s=1.5)
-    doubted = words("the cat", confidence=0.2)
+    doubted = words("the cat sat", confidence=0.2)
     words_of.update(doubted, 1.0)
-    assert words_of.update(doubted, 1.9) == ("", "the cat")
-    assert words_of.update(doubted, 2.0) == ("the", "cat")
-    assert words_of.update(doubted, 2.5) == ("the cat", "")
+    assert words_of.update(doubted, 1.9) == ("", "the cat sat")
+    assert words_of.update(doubted, 2.0) == ("the", "cat sat")
+    assert words_of.update(doubted, 2.5) == ("the cat", "sat")
 
 
 CONFIDENCE_ALONE = WordStability(0.0, 1.0, 0.0, 0.0, 0.0, 0.0)
