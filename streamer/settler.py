@@ -17,12 +17,12 @@ class WordSettler:
 
     A word settles when another was read behind it, the last ``settle_after`` partials had
     it at the same place, it ended ``settle_lag_ms`` before the newest audio, and the
-    decoder is fairly sure of it; or it ended ``settle_late_ms`` before, however unsure the decoder is (local agreement
-    of Liu et al., Low-latency sequence-to-sequence speech recognition and translation by
-    partial hypothesis selection, 2020, with a lag).  A settled word stays settled: the
-    decoder is asked for readings that begin with :attr:`texts`, and :meth:`fitted` mends
-    those that do not.  Words behind the settled ones are shown as far as each is likely to
-    stay, and as long as the readings have them.
+    decoder is fairly sure of it; or it ended ``settle_late_ms`` before, however unsure the
+    decoder is.  It is the local agreement of Liu et al., Low-latency sequence-to-sequence
+    speech recognition and translation by partial hypothesis selection (2020), with a lag.
+    A settled word stays settled: the decoder is asked for readings that begin with
+    :attr:`texts`, and :meth:`fitted` mends those that do not.  Words behind the settled
+    ones are shown as far as each is likely to stay, and as long as the readings have them.
 
     Args:
         settings: When words are shown and settled.
