@@ -122,7 +122,7 @@ def parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         dest="overrides",
-        help="one setting, such as vad.hangover_ms=500; may be repeated",
+        help="one setting, such as endpoint.pause_ms=1200; may be repeated",
     )
     return parser
 

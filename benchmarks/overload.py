@@ -37,12 +37,13 @@ from typing import Any, cast
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.live.options import check_output
 from lm.beam import BeamSession
 from model.acoustic import AcousticModel
 from model.commands.arguments import count, number
 from model.corpora.manifest import read_manifest
 from model.errors import CaptionerError
-from model.files import check_folder, write_output
+from model.files import write_output
 from model.settings import load_settings
 from streamer.app import build_stream, decoders_for, load_model
 from streamer.audio import SAMPLE_RATE, AudioBlock
@@ -323,7 +324,7 @@ def run(options: argparse.Namespace) -> list[Outcome]:
         CaptionerError: If a setting, a model, the manifest or a recording cannot be used.
     """
     settings = load_settings(LiveSettings, options.config, options.overrides)
-    acoustic = load_model(options.model or settings.model)
+    acoustic = load_model(options.model or settings.model, settings.engine)
     paths = [row.audio for row in read_manifest(options.manifest)][: options.limit]
     plain, _ = caption(paths, settings, acoustic, live=False)
     wanted = [final.text for final, _ in plain.finals() if final.text]
@@ -343,8 +344,7 @@ def main() -> int:
     """Measure, print, and return the exit code."""
     options = parser().parse_args()
     try:
-        if options.json is not None:
-            check_folder(options.json.parent)
+        check_output(options.json)
         found = run(options)
         if options.json is not None:
             figures = json.dumps(list(map(asdict, found)), indent=1) + "\n"
@@ -354,6 +354,9 @@ def main() -> int:
     except CaptionerError as error:
         print(f"overload.py: error: {error}", file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:
+        print("overload.py: stopped; nothing was written", file=sys.stderr)
+        return 1
     for each in found:
         for problem in each.problems:
             print(f"overload.py: {each.slow:g} times slower: {problem}", file=sys.stderr)

@@ -32,7 +32,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -42,6 +42,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from rich.console import Console
 
+from benchmarks.live.options import check_output
 from benchmarks.soaking.judging import Sample, Soak, judge
 from benchmarks.soaking.report import markdown, picture
 from benchmarks.soaking.stream import MINUTE, LongSource, Recording, load_recordings, plan
@@ -49,8 +50,8 @@ from model.commands.arguments import count, number
 from model.commands.terminal import Terminal
 from model.corpora.manifest import read_manifest
 from model.errors import CaptionerError
-from model.evaluation.assessment import first_of_each
-from model.files import check_folder, write_output
+from model.evaluation.assessment import check_recordings, first_of_each
+from model.files import write_output
 from model.settings import load_settings
 from streamer.app import build_stream, decoders_for, load_model
 from streamer.caption_stream import CaptionStream
@@ -105,11 +106,11 @@ def soak(
         screen = Console(file=nowhere, force_terminal=True, width=100, height=30)
         files = {format: open_sink(events.with_suffix(f".{format}")) for format in FORMATS}
         sinks = SinkGroup({"screen": CaptionDisplay(screen), **files})
-        watch(0)
         planned = plan(recordings, seconds, seed)
-        with LongSource(recordings, planned, on_minute=watch) as source, ended_early(source):
-            run_inline(source, stream, sinks)
-        sinks.close()
+        with closing(sinks), LongSource(recordings, planned, on_minute=watch) as source:
+            watch(0)
+            with ended_early(source):
+                run_inline(source, stream, sinks)
     turns = list(islice(plan(recordings, seconds, seed), source.given))
     watch(turns[-1].end / MINUTE)
     return judge(recordings, turns, events, watch.samples)
@@ -135,8 +136,9 @@ def run(options: argparse.Namespace, terminal: Terminal) -> Soak:
     """
     settings = load_settings(LiveSettings, options.config, options.overrides)
     rows = first_of_each(read_manifest(options.manifest), options.limit)
+    check_recordings(row.audio for row in rows)
     recordings = load_recordings(rows)
-    acoustic = load_model(options.model or settings.model)
+    acoustic = load_model(options.model or settings.model, settings.engine)
     stream = build_stream(settings, acoustic, None, decoders_for(settings, acoustic))
     minutes = round(options.hours * 60)
     with (
@@ -158,8 +160,7 @@ def main() -> int:
     options = parser().parse_args()
     terminal = Terminal()
     try:
-        if options.json is not None:
-            check_folder(options.json.parent)
+        check_output(options.json)
         result = run(options, terminal)
         report = markdown(result)
         terminal.out.print(report, markup=False, highlight=False, soft_wrap=True)
@@ -171,6 +172,9 @@ def main() -> int:
     except CaptionerError as error:
         print(f"soak.py: error: {error}", file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:
+        print("soak.py: stopped before it began", file=sys.stderr)
+        return 1
     return 1 if result.problems else 0
 
 

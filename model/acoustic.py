@@ -24,6 +24,11 @@ class Windows:
     every: int
     after: int
 
+    @classmethod
+    def lasting(cls, every_ms: float, after_ms: float, frame_s: float) -> Windows:
+        """Return the windows nearest to these lengths, for frames of ``frame_s`` seconds."""
+        return cls(max(1, round(every_ms / 1000 / frame_s)), round(after_ms / 1000 / frame_s))
+
 
 @dataclass(frozen=True)
 class Reading:

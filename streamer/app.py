@@ -32,12 +32,13 @@ from streamer.hotword_file import parse_hotword
 from streamer.listening import Listener
 from streamer.microphone import MicrophoneSource
 from streamer.portaudio import PortAudio
-from streamer.recognizer import StreamingRecognizer
+from streamer.recognizer import NewSettler, StreamingRecognizer
 from streamer.recorder import AudioRecorder
 from streamer.replay import WavReplaySource
 from streamer.runner import ThreadedRunner, run_inline
 from streamer.segmenter import UtteranceSegmenter
 from streamer.settings import DecoderSettings, EngineName, LiveSettings
+from streamer.settler import WordSettler
 from streamer.writers import JsonLinesWriter, SinkGroup, file_format, open_sink, printable
 
 if TYPE_CHECKING:
@@ -207,6 +208,7 @@ def build_stream(
     recorder: AudioRecorder | None = None,
     decoders: Decoders | None = None,
     partials: bool = True,
+    settler: NewSettler = WordSettler,
 ) -> CaptionStream:
     """Return a fresh stream with the parts that ``settings`` ask for.
 
@@ -217,6 +219,7 @@ def build_stream(
         decoders: Of the same settings, not used by another stream at the same time;
             loaded anew if None.
         partials: Whether partials are wanted; they cost most of the computing.
+        settler: Gives each utterance what shows and settles its words.
     """
     decoders = decoders or decoders_for(settings, acoustic)
     voice = WebRtcDetector(settings.vad.aggressiveness, settings.vad.frame_ms)
@@ -232,6 +235,7 @@ def build_stream(
         decoders.listeners,
         partials,
         settings.decoder.least_confidence,
+        settler,
     )
     listener = Listener(detector, acoustic.extractor)
     return CaptionStream(listener, recognizer, time.perf_counter, recorder)

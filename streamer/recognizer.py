@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -32,6 +32,8 @@ from streamer.segments import (
 )
 from streamer.settings import PartialSettings
 from streamer.settler import WordSettler
+
+NewSettler = Callable[[PartialSettings, float], WordSettler]
 
 
 class AcousticSession(Protocol):
@@ -125,6 +127,8 @@ class StreamingRecognizer:
         partials: Whether partials are wanted; without them nothing settles early.
         least_confidence: While the words of an utterance have a lower confidence on
             average, and none of them is settled, it is read as empty.
+        settler: Gives each utterance its own, from ``settings`` and the stream time after
+            which no word settles.
     """
 
     def __init__(
@@ -138,6 +142,7 @@ class StreamingRecognizer:
         listeners: Sequence[UtteranceListener] = (),
         partials: bool = True,
         least_confidence: float = 0.0,
+        settler: NewSettler = WordSettler,
     ) -> None:
         self._acoustic = acoustic
         self._decoder = decoder
@@ -148,10 +153,10 @@ class StreamingRecognizer:
         self._listeners = tuple(listeners)
         self._partials = partials
         self._least_confidence = least_confidence
+        self._settler = settler
         self._frame_s = acoustic.frame_samples / SAMPLE_RATE
-        self._windows = Windows(
-            max(1, round(settings.freeze_every_ms / 1000 / self._frame_s)),
-            round(settings.freeze_after_ms / 1000 / self._frame_s),
+        self._windows = Windows.lasting(
+            settings.freeze_every_ms, settings.freeze_after_ms, self._frame_s
         )
         self._utterance: _Utterance | None = None
 
@@ -208,7 +213,7 @@ class StreamingRecognizer:
             event.start,
             self._acoustic.session(self._windows),
             self._partial_decoder.session(),
-            WordSettler(self._settings, start_s + self._uncut_s),
+            self._settler(self._settings, start_s + self._uncut_s),
             Evidence(np.zeros(0, bool), 0.0),
         )
         return notices

@@ -109,15 +109,23 @@ class WordSettler:
         self._shown = shown
 
     def _will_stay(self, words: Sequence[Word], place: int, audio_s: float) -> bool:
+        known = self.known(words, place, audio_s)
+        return self._stability.probability(*known) >= self._settings.stability
+
+    def known(
+        self, words: Sequence[Word], place: int, audio_s: float
+    ) -> tuple[float, float, float, bool, int]:
+        """Return what is known of a word of the newest partial: what a stability judges.
+
+        Args:
+            words: The partial's, as :meth:`update` took them.
+            place: Which of them.
+            audio_s: As :meth:`update` took it.
+        """
         word = words[place]
-        probability = self._stability.probability(
-            word.confidence,
-            audio_s - word.end_s,
-            audio_s - self._since_s[place],
-            place + 1 < len(words),
-            len(word.word),
-        )
-        return probability >= self._settings.stability
+        age_s = audio_s - self._since_s[place]
+        followed = place + 1 < len(words)
+        return word.confidence, audio_s - word.end_s, age_s, followed, len(word.word)
 
 
 def _texts(words: Iterable[Word]) -> tuple[str, ...]:

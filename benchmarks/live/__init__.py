@@ -1,1 +1,1 @@
-"""Parts of ``benchmarks/replay.py``: the live path played, timed, judged and drawn."""
+"""The live path played, timed, judged and drawn, for ``replay.py`` and its neighbours."""

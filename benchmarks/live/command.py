@@ -4,33 +4,26 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import platform
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from benchmarks.live.figures import errors, figures_of, joined_errors
 from benchmarks.live.judging import Judged, Offline, judge
+from benchmarks.live.options import BenchOptions, check_output, conditions, json_bytes
 from benchmarks.live.playing import Pace, Play, Player
 from benchmarks.live.program import measure_program
 from benchmarks.live.tables import comparison, report, run_names
 from benchmarks.live.tapes import Tape, pink_noise, session_tape, single_tape
 from model.acoustic import AcousticModel
-from model.bundle import SETTINGS_FILE
 from model.commands.terminal import Terminal
-from model.corpora.manifest import Utterance, read_manifest
+from model.corpora.manifest import Utterance
 from model.errors import UsageError
-from model.evaluation.assessment import check_recordings, first_of_each
-from model.files import check_folder, write_output
-from model.settings import load_settings
+from model.files import write_output
 from streamer.app import load_model
-from streamer.decoders import beside_program
 from streamer.events import FinalTranscript, StreamStarted
-from streamer.settings import LiveSettings
 from streamer.writers import new_writer
 
 SCHEMA = 1
@@ -38,31 +31,13 @@ SCHEMA = 1
 
 
 @dataclass(frozen=True)
-class ReplayOptions:
+class ReplayOptions(BenchOptions):
     """The command line; see ``replay.py --help``."""
 
-    manifest: Path
-    json: Path | None = None
-    limit: int = 0
     pace: Pace = "max"
     noise: float | None = None
     session: bool = False
-    model: Path | None = None
-    engine: str | None = None
-    config: Path | None = None
-    overrides: Sequence[str] = ()
     starts: int = 5
-
-    def settings(self) -> LiveSettings:
-        """Return the settings of the live path.
-
-        Raises:
-            SettingsError: If one is unknown or out of its range.
-        """
-        chosen = [*self.overrides]
-        chosen += [f"model={self.model}"] if self.model else []
-        chosen += [f"engine={self.engine}"] if self.engine else []
-        return load_settings(LiveSettings, self.config, chosen)
 
     def program(self, recording: Path) -> list[str]:
         """Return the command line of ``run_live.py`` that captions a recording the same way."""
@@ -80,15 +55,13 @@ def replay(options: ReplayOptions, terminal: Terminal) -> dict[str, Any]:
         CaptionerError: If an input cannot be used, a file cannot be written, or a stage
             failed.
     """
-    _check_output(options.json)
-    settings = options.settings()
-    rows = read_manifest(options.manifest)
-    rows = first_of_each(rows, options.limit) if options.limit else rows
-    check_recordings(row.audio for row in rows)
+    options.check_output()
+    settings, rows = options.settings(), options.rows()
     record: dict[str, Any] = {"schema": SCHEMA}
     program = _program(options, rows, terminal)
     acoustic = load_model(settings.model, settings.engine)
-    record["conditions"] = _conditions(options, settings, acoustic, rows)
+    record["conditions"] = conditions(options, settings, acoustic, rows)
+    record["conditions"] |= {"pace": options.pace, "noise_db": options.noise}
     with tempfile.TemporaryDirectory(prefix="replay-") as folder:
         bench = _Bench(options, Player(settings, acoustic, options.pace), acoustic, Path(folder))
         record |= bench.run(rows, terminal)
@@ -105,14 +78,14 @@ def compare(paths: Sequence[Path], output: Path | None, terminal: Terminal) -> N
     Raises:
         UsageError: If a file holds no figures of a run, or another cannot be written.
     """
-    _check_output(output)
+    check_output(output)
     records = dict(zip(run_names(paths), map(_read, paths), strict=True))
     shown = comparison(records)
     terminal.out.print(shown, markup=False, highlight=False, soft_wrap=True)
     if output is not None:
         from benchmarks.live.plots import draw_comparison
 
-        write_output(output, _json(records))
+        write_output(output, json_bytes(records))
         write_output(output.with_suffix(".md"), shown.encode())
         draw_comparison(records, output.with_suffix(".png"))
 
@@ -198,48 +171,6 @@ def _program(
     return measure_program(options.program(rows[0].audio), options.starts)
 
 
-def _conditions(
-    options: ReplayOptions,
-    settings: LiveSettings,
-    acoustic: AcousticModel,
-    rows: Sequence[Utterance],
-) -> dict[str, Any]:
-    bundle = beside_program(settings.model) / SETTINGS_FILE
-    return {
-        "manifest": options.manifest.name,
-        "recordings": len(rows),
-        "recordings_of_each_corpus": options.limit or None,
-        "pace": options.pace,
-        "noise_db": options.noise,
-        "model": acoustic.bundle.name,
-        "weights_sha256": json.loads(bundle.read_bytes())["weights_sha256"],
-        "engine": settings.engine,
-        "language_model": str(settings.decoder.language_model or "") or None,
-        "settings": list(options.overrides),
-        "processor": f"{platform.machine()}, {os.cpu_count()} cores",
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in ("numpy", "onnxruntime", "kenlm")},
-    }
-
-
-def _check_output(path: Path | None) -> None:
-    """Find out before the work whether the figures can be written.
-
-    Raises:
-        UsageError: If not.
-    """
-    if path is None:
-        return
-    if path.suffix != ".json":
-        raise UsageError(
-            f"{path}: no name for the figures, they are JSON; end it with .json, "
-            "table, pictures and log get the same name with other endings"
-        )
-    if not path.parent.is_dir():
-        raise UsageError(f"{path}: there is no folder {path.parent}; make it first")
-    check_folder(path.parent)
-
-
 def _read(path: Path) -> dict[str, Any]:
     """Read the figures of a run.
 
@@ -266,12 +197,8 @@ def _write(record: dict[str, Any], log: str, path: Path, terminal: Terminal) -> 
 
     table, picture = path.with_suffix(".md"), path.with_suffix(".png")
     events = path.with_suffix(".log.jsonl")
-    write_output(path, _json(record))
+    write_output(path, json_bytes(record))
     write_output(table, report(record).encode())
     write_output(events, log.encode())
     draw_run(record, picture)
     terminal.say(f"wrote {path}, {table}, {events}, {picture}")
-
-
-def _json(record: dict[str, Any]) -> bytes:
-    return (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode()

@@ -7,7 +7,7 @@ rest can be compared between runs.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,9 @@ from benchmarks.live.clocks import STAGES
 from benchmarks.live.judging import Delay, Judged, Texts
 from model.evaluation.confidence import wer_interval
 from model.evaluation.rates import ErrorRates, error_rates
+
+DIGITS = 4
+"""Decimal places of figures."""
 
 CURVE = 101
 """Quantiles that a distribution is kept as, for drawing it."""
@@ -112,11 +115,18 @@ def spread(delays: Sequence[Delay]) -> dict[str, Any]:
 
 def quantiles(values: Iterable[float]) -> dict[str, float | None]:
     """Return median, 90th and 99th percentile, each None where there are no values."""
+    return percentiles(values, {"p50": 50, "p90": 90, "p99": 99})
+
+
+def percentiles(
+    values: Iterable[float], wanted: Mapping[str, float], digits: int = DIGITS
+) -> dict[str, float | None]:
+    """Return percentiles by name, each None where there are no values."""
     known = list(values)
     if not known:
-        return {"p50": None, "p90": None, "p99": None}
-    found = np.percentile(known, [50, 90, 99]).tolist()
-    return dict(zip(("p50", "p90", "p99"), map(_short, found), strict=True))
+        return dict.fromkeys(wanted)
+    found = np.percentile(known, list(wanted.values())).tolist()
+    return {name: round(value, digits) for name, value in zip(wanted, found, strict=True)}
 
 
 def real_time_factors(judged: Judged) -> dict[str, float]:
@@ -187,4 +197,4 @@ def _curves(latencies: Sequence[Delay]) -> dict[str, list[float]]:
 
 
 def _short(value: float) -> float:
-    return round(float(value), 4)
+    return round(float(value), DIGITS)

@@ -22,9 +22,11 @@ from model.acoustic import AcousticModel
 from streamer.app import build_stream, decoders_for
 from streamer.decoders import Decoders
 from streamer.events import Event, Status, Summary
+from streamer.recognizer import NewSettler
 from streamer.replay import WavReplaySource
 from streamer.runner import ThreadedRunner, run_inline
 from streamer.settings import LiveSettings
+from streamer.settler import WordSettler
 
 Pace = Literal["real", "max"]
 
@@ -88,13 +90,21 @@ class Player:
         settings: Of the live path.
         acoustic: Shared model.
         pace: As they were spoken, with threads; or as fast as it goes, in one loop.
+        settler: Gives each utterance what shows and settles its words.
     """
 
-    def __init__(self, settings: LiveSettings, acoustic: AcousticModel, pace: Pace) -> None:
+    def __init__(
+        self,
+        settings: LiveSettings,
+        acoustic: AcousticModel,
+        pace: Pace,
+        settler: NewSettler = WordSettler,
+    ) -> None:
         self.decoders = decoders_for(settings, acoustic, thrifty=pace == "real")
         self._settings = settings
         self._acoustic = acoustic
         self._pace = pace
+        self._settler = settler
 
     def play(self, tape: Tape) -> Play:
         """Stream a tape from its beginning to its end.
@@ -118,7 +128,7 @@ class Player:
         final: Any = Metered(self.decoders.final, watch, of_final_decoder)
         partial: Any = Metered(self.decoders.partial, watch, of_partial_decoder)
         decoders: Decoders = replace(self.decoders, final=final, partial=partial)
-        return build_stream(self._settings, acoustic, None, decoders)
+        return build_stream(self._settings, acoustic, None, decoders, settler=self._settler)
 
     def _play_fast(self, source: WavReplaySource, stream: Any) -> _Keeper:
         wall, processor = LiveClock(time.perf_counter), LiveClock(time.process_time)

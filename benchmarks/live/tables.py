@@ -29,7 +29,7 @@ def report(record: Mapping[str, Any]) -> str:
         blocks += [_stage_table(figures["all"])]
     if "program" in record:
         blocks += ["## The program", _program_table(record["program"])]
-    blocks += ["## Conditions", _condition_table(record["conditions"])]
+    blocks += ["## Conditions", condition_table(record["conditions"])]
     return "\n\n".join(blocks) + "\n"
 
 
@@ -69,7 +69,7 @@ def _short_rows(prefix: str, figures: Mapping[str, Any]) -> dict[str, str]:
     rows = {
         "words wrong live, %": percent(errors["live"]["wer"]),
         "words wrong offline, %": percent(errors["offline"]["wer"]),
-        "live against offline, %": _relative(errors),
+        "live against offline, %": relative_difference(errors),
         **dict(_measure_rows(figures)),
         "real-time factor": f"{figures['rtf']['all']:.4f}",
     }
@@ -90,14 +90,14 @@ def _error_table(figures: Mapping[str, Any]) -> str:
         live, offline = errors["live"], errors["offline"]
         kinds = (str(live[kind]) for kind in ("words", "substitutions", "deletions", "insertions"))
         rates = (live["wer"], offline["wer"])
-        relative = _relative(errors)
+        difference = relative_difference(errors)
         letters = (percent(live["cer"]), percent(offline["cer"]))
-        rows.append([name, *map(percent, rates), relative, *kinds, *letters])
+        rows.append([name, *map(percent, rates), difference, *kinds, *letters])
     head = ["Corpus", "WER live, %", "offline, %", "difference, %", "Words"]
     return table([*head, "Subst.", "Del.", "Ins.", "CER live, %", "offline, %"], rows)
 
 
-def _relative(errors: Mapping[str, Any]) -> str:
+def relative_difference(errors: Mapping[str, Any]) -> str:
     """Return the relative difference of live and offline with its interval."""
     share, interval = errors.get("relative"), errors.get("relative_interval")
     if share is None or interval is None:
@@ -168,7 +168,8 @@ def _program_rows(program: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _condition_table(conditions: Mapping[str, Any]) -> str:
+def condition_table(conditions: Mapping[str, Any]) -> str:
+    """Return what figures depend on as a Markdown table."""
     rows = [[name.replace("_", " "), _plain(value)] for name, value in conditions.items()]
     return table(["Condition", ""], rows)
 
@@ -186,6 +187,8 @@ def percent(share: float | None, sign: str = "") -> str:
     return NONE if share is None else f"{100 * share:{sign}.1f}"
 
 
-def milliseconds(spread: Mapping[str, float | None]) -> str:
-    """Return quantiles in seconds as milliseconds."""
-    return " / ".join(NONE if value is None else f"{1000 * value:.0f}" for value in spread.values())
+def milliseconds(spread: Mapping[str, float | None], digits: int = 0) -> str:
+    """Return quantiles in seconds as milliseconds with so many decimal places."""
+    return " / ".join(
+        NONE if value is None else f"{1000 * value:.{digits}f}" for value in spread.values()
+    )

@@ -60,15 +60,33 @@ def which_are_right(reference: str, hypothesis: str) -> list[bool]:
 def fit(words: Sequence[JudgedWord]) -> Calibration:
     """Return the calibration under which what is right is likeliest.
 
-    Logistic regression by penalised maximum likelihood; the weights of both probabilities
+    Logistic regression (see :func:`logistic_weights`); the weights of both probabilities
     stay at zero or above.  Without words it is the default one.
+    """
+    if not words:
+        return Calibration()
+    inputs = np.array([measures(word.evidence) for word in words])
+    rising = (True, True, False, False)
+    return Calibration(*logistic_weights(inputs, [word.right for word in words], rising))
+
+
+def logistic_weights(
+    inputs: np.ndarray, right: Sequence[bool] | np.ndarray, rising: Sequence[bool]
+) -> list[float]:
+    """Return the weights under which what is right is likeliest, by penalised likelihood.
+
+    Args:
+        inputs: float (examples, measures).
+        right: Whether each example is.
+        rising: For each measure whether its weight stays at zero or above.
+
+    Returns:
+        The log-odds where all measures are zero, and the weight of each measure.
     """
     from scipy.optimize import minimize
 
-    if not words:
-        return Calibration()
-    inputs = np.array([[1.0, *measures(word.evidence)] for word in words])
-    signs = np.where([word.right for word in words], 1.0, -1.0)
+    inputs = np.column_stack([np.ones(len(inputs)), inputs])
+    signs = np.where(right, 1.0, -1.0)
 
     def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
         margins = signs * (inputs @ weights)
@@ -76,10 +94,10 @@ def fit(words: Sequence[JudgedWord]) -> Calibration:
         value = np.logaddexp(0, -margins).sum() + RIDGE / 2 * weights @ weights
         return value, RIDGE * weights - inputs.T @ (signs * wrong)
 
-    free, positive = (None, None), (0, None)
-    bounds = [free, positive, positive, free, free]
-    found = minimize(loss, np.zeros(5), jac=True, method="L-BFGS-B", bounds=bounds)
-    return Calibration(*(round(float(weight), 4) for weight in found.x))
+    bounds = [(None, None), *((0 if rises else None, None) for rises in rising)]
+    start = np.zeros(inputs.shape[1])
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds)
+    return [round(float(weight), 4) for weight in found.x]
 
 
 def held_out_confidences(words: Sequence[JudgedWord], folds: int = FOLDS) -> np.ndarray:
@@ -92,7 +110,7 @@ def held_out_confidences(words: Sequence[JudgedWord], folds: int = FOLDS) -> np.
     Returns:
         float64 (words,).
     """
-    groups = _groups(words, folds)
+    groups = speaker_groups([word.speaker for word in words], folds)
     confidences = np.zeros(len(words))
     for group in set(groups):
         others = [word for word, own in zip(words, groups, strict=True) if own != group]
@@ -125,14 +143,14 @@ def calibration_error(found: Sequence[Bin]) -> float:
     return sum(one.words * abs(one.confidence - one.right) for one in found) / max(1, words)
 
 
-def _groups(words: Sequence[JudgedWord], folds: int) -> list[int]:
+def speaker_groups(speakers: Sequence[Hashable], folds: int) -> list[int]:
     """Return the group of each word's speaker; groups have about as many words each."""
     counts: dict[Hashable, int] = {}
-    for word in words:
-        counts[word.speaker] = counts.get(word.speaker, 0) + 1
+    for speaker in speakers:
+        counts[speaker] = counts.get(speaker, 0) + 1
     held = [0] * folds
     group_of = {}
     for speaker in sorted(counts, key=lambda name: -counts[name]):
         group_of[speaker] = min(range(folds), key=held.__getitem__)
         held[group_of[speaker]] += counts[speaker]
-    return [group_of[word.speaker] for word in words]
+    return [group_of[speaker] for speaker in speakers]

@@ -59,7 +59,15 @@ def test_the_microphone_gives_the_captions_of_the_file_that_is_played(
     played = tmp_path / "played.wav"
     write_speech(played)
     program = virtual_sound_card.start_python(
-        ["run_live.py", "--format", "jsonl", "--set", "vad.hangover_ms=1500"]
+        [
+            "run_live.py",
+            "--format",
+            "jsonl",
+            "--set",
+            "endpoint.finished_ms=1500",
+            "--set",
+            "endpoint.pause_ms=1500",
+        ]
     )
     with program:
         assert json.loads(program.stdout.readline())["type"] == "start"
@@ -68,7 +76,21 @@ def test_the_microphone_gives_the_captions_of_the_file_that_is_played(
         assert program.wait(60) == 0
         assert program.stderr.read() == ""
 
-    assert main(["--wav", str(played), "--speed", "max", "--set", "vad.hangover_ms=1500"]) == 0
+    assert (
+        main(
+            [
+                "--wav",
+                str(played),
+                "--speed",
+                "max",
+                "--set",
+                "endpoint.finished_ms=1500",
+                "--set",
+                "endpoint.pause_ms=1500",
+            ]
+        )
+        == 0
+    )
     replayed = " ".join(capsys.readouterr().out.split())
     heard = " ".join(final["text"] for final in finals if final["text"])
     assert len(replayed.split()) > 5
@@ -105,7 +127,8 @@ def test_an_unplugged_microphone_finishes_what_was_heard_and_goes_on_once_it_is_
         assert program.wait(60) == 0
     assert (finished["utterance"], finished["reason"]) == (1, "gap")
     assert finished["end_s"] >= heard["audio_s"]
-    assert gap["start_s"] == finished["end_s"]
+    # What fills no frame of features belongs to no utterance.
+    assert 0 <= gap["start_s"] - finished["end_s"] < 0.01
     assert gap["lost_s"] > 0
     assert any(final["text"] for final in later)
     assert later[0]["start_s"] >= gap["start_s"] + gap["lost_s"]
