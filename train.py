@@ -15,8 +15,9 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_
     # Ctrl-C while the libraries start has nothing to say.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
+from model.backend import BACKENDS
 from model.commands.arguments import add_settings, count, number
-from model.commands.common import BACKENDS, RecipeOptions
+from model.commands.common import RecipeOptions
 from model.commands.export import FORMATS, ExportOptions, export
 from model.commands.statistics import show_statistics
 from model.commands.terminal import Terminal

@@ -8,7 +8,7 @@ process's resident memory then, and the most at the end.  The other columns are 
 of processor time (the median of several rounds), with hops of 10 ms: the live path's windows
 of 1, 2 and 3 seconds, and utterances of 5 and 15 seconds read once, and from four starts at
 once, as finals are.  Processor time does not depend on what else the machine does, but for
-what caches and clock rates make of it.
+what caches and clock rates make of it; loading by the wall clock does.
 """
 
 from __future__ import annotations
@@ -30,10 +30,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 
+from benchmarks.live.arguments import THREADS, busy
 from model.bundle import load_bundle
+from model.commands.arguments import count
 from model.engines.engine import ENGINES, Engine, context_frames, load_engine
 from model.errors import CaptionerError
-from model.files import write_output
+from model.files import check_folder, write_output
 from model.recipe import NetworkSettings
 from model.wording import counted
 
@@ -55,10 +57,6 @@ COLUMNS = (
         for readings in READINGS
     ),
 )
-ONE_THREAD = dict.fromkeys(
-    ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), "1"
-)
-"""Variables by which libraries keep to one thread."""
 LIBRARIES = ("onnxruntime", "tensorflow", "numpy")
 
 
@@ -69,6 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.alone:
             print(json.dumps(measure(options.model, options.engines[0], options.rounds)))
             return 0
+        if options.output is not None:
+            check_folder(options.output.parent)
+        load_bundle(options.model)
         results = [measure_alone(options, engine) for engine in options.engines]
         text = report(results, options.rounds)
         print(text, end="")
@@ -88,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--model", metavar="FOLDER", type=Path, default=ROOT / "models" / "default")
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
-    parser.add_argument("--rounds", metavar="N", type=int, default=15, help="default: 15")
+    parser.add_argument("--rounds", metavar="N", type=count, default=15, help="default: 15")
     parser.add_argument("--output", metavar="FILE", type=Path, help="Markdown file to write")
     parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
     return parser
@@ -107,7 +108,7 @@ def measure_alone(options: argparse.Namespace, engine: str) -> dict[str, Any]:
         list(map(str, command)),
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, **ONE_THREAD},
+        env={**os.environ, **dict.fromkeys(THREADS, "1")},
     )
     if done.returncode:
         raise CaptionerError(f"{engine}: could not be measured; see above")
@@ -196,7 +197,7 @@ def report(results: Sequence[dict[str, Any]], rounds: int) -> str:
         "# Engines",
         "",
         "Windows and utterances: milliseconds of processor time on one thread, median of "
-        f"{rounds} rounds; see `benchmarks/engines.py`. {versions}.",
+        f"{rounds} rounds; see `benchmarks/engines.py`. {versions}. {busy()}",
         "",
         f"| {' | '.join(COLUMNS)} |",
         rule,

@@ -26,7 +26,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from model.commands.common import BACKENDS, RecipeOptions
+from model.backend import BACKENDS
+from model.commands.common import RecipeOptions
 from model.commands.fit import FitOptions, fit
 from model.commands.terminal import Terminal
 from model.corpora.manifest import Utterance, read_manifests, write_manifest

@@ -37,7 +37,9 @@ from typing import Any, cast
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.live.arguments import busy
 from benchmarks.live.options import check_output
+from benchmarks.live.playing import LossyReplay
 from lm.beam import BeamSession
 from model.acoustic import AcousticModel
 from model.commands.arguments import count, number
@@ -86,15 +88,6 @@ HEAD = (
     "| Late, s: median | most | Partials/s | Lost, s | Gaps | Memory, MiB |\n"
     f"|{' ---: |' * 12}"
 )
-
-
-class LossyReplay(WavReplaySource):
-    """Recordings at the pace of speech from which audio may be dropped, as a microphone's."""
-
-    @property
-    def lossless(self) -> bool:
-        """False: it does not wait."""
-        return False
 
 
 class Ledger:
@@ -348,7 +341,8 @@ def main() -> int:
         found = run(options)
         if options.json is not None:
             figures = json.dumps(list(map(asdict, found)), indent=1) + "\n"
-            table = "\n".join([TITLE, HEAD, *(each.row() for each in found)]) + "\n"
+            rows = (each.row() for each in found)
+            table = "\n".join([TITLE, HEAD, *rows, "", busy()]) + "\n"
             write_output(options.json, figures.encode())
             write_output(options.json.with_suffix(".md"), table.encode())
     except CaptionerError as error:

@@ -26,11 +26,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.live.options import check_output
 from benchmarks.sounds import SOUNDS, Sound, SoundSource
 from model.acoustic import AcousticModel
 from model.commands.arguments import number
-from model.errors import CaptionerError
-from model.files import check_folder, write_output
+from model.errors import CaptionerError, UsageError
+from model.files import write_output
 from model.settings import load_settings
 from streamer.app import build_stream, decoders_for, load_model
 from streamer.decoders import Decoders
@@ -88,11 +89,14 @@ class Transcripts:
 
 def voiced_share(detector: SpeechDetector, sound: Sound, seconds: float) -> float:
     """Return the share of a sound in which ``detector`` finds speech."""
-    samples = np.concatenate(list(sound.pieces(seconds)))
-    whole = len(samples) // detector.frame * detector.frame
-    return float(
-        np.mean([detector.is_speech(f) for f in samples[:whole].reshape(-1, detector.frame)])
-    )
+    heard: list[bool] = []
+    left = np.zeros(0, np.float32)
+    for piece in sound.pieces(seconds):
+        samples = np.concatenate([left, piece])
+        whole = len(samples) // detector.frame * detector.frame
+        heard += map(detector.is_speech, samples[:whole].reshape(-1, detector.frame))
+        left = samples[whole:]
+    return float(np.mean(heard))
 
 
 def voice_detectors(settings: VadSettings) -> tuple[SpeechDetector, SpeechDetector]:
@@ -173,18 +177,20 @@ def run(options: argparse.Namespace) -> Sequence[Outcome]:
     """Measure the sounds one after the other and print the table.
 
     Raises:
-        CaptionerError: If a setting or a model cannot be used.
+        CaptionerError: If a setting or a model cannot be used, or no sound is called so.
     """
+    sounds = [sound for sound in SOUNDS if (options.only or "") in sound.name]
+    if not sounds:
+        names = ", ".join(dict.fromkeys(sound.name for sound in SOUNDS))
+        raise UsageError(f"--only: must be in one of {names}; got {options.only}")
     settings = load_settings(LiveSettings, options.config, options.overrides)
     acoustic = load_model(options.model or settings.model, settings.engine)
     decoders = decoders_for(settings, acoustic)
     print(HEAD)
     outcomes = []
-    for sound in SOUNDS:
-        if options.only is None or options.only in sound.name:
-            seconds = options.minutes * 60
-            outcomes.append(measure(sound, seconds, settings, acoustic, decoders))
-            print(table_row(outcomes[-1]), flush=True)
+    for sound in sounds:
+        outcomes.append(measure(sound, options.minutes * 60, settings, acoustic, decoders))
+        print(table_row(outcomes[-1]), flush=True)
     return outcomes
 
 
@@ -192,14 +198,16 @@ def main() -> int:
     """Measure, print, and return the exit code."""
     options = parser().parse_args()
     try:
-        if options.json is not None:
-            check_folder(options.json.parent)
+        check_output(options.json)
         outcomes = [asdict(outcome) for outcome in run(options)]
         if options.json is not None:
             write_output(options.json, (json.dumps(outcomes, indent=2) + "\n").encode())
-    except (CaptionerError, ValueError) as error:
+    except CaptionerError as error:
         print(f"silence.py: error: {error}", file=sys.stderr)
-        return getattr(error, "exit_code", 2)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("silence.py: stopped; nothing was written", file=sys.stderr)
+        return 1
     return 0
 
 

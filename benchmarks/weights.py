@@ -38,9 +38,9 @@ from model.bundle import WEIGHTS_FILE, ModelBundle, load_bundle
 from model.corpora.manifest import Utterance, read_manifests
 from model.engines.onnx_engine import OnnxEngine
 from model.engines.onnx_graph import network_graph
-from model.errors import CaptionerError
+from model.errors import CaptionerError, UsageError
 from model.evaluation.rates import error_rates, greedy_text
-from model.files import write_output
+from model.files import check_folder, write_output
 
 ROOT = Path(__file__).resolve().parent.parent
 HEAD = """\
@@ -69,6 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # The quantiser recommends another of its tools.
     logging.getLogger().setLevel(logging.ERROR)
     try:
+        if options.output is not None:
+            check_folder(options.output.parent)
         bundle = load_bundle(options.model)
         rows = drawn(read_manifests(options.manifest), dict(options.draw))
         text = "\n".join([HEAD, *measure(bundle, options.model, load(bundle, rows))]) + "\n"
@@ -102,10 +104,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _share(text: str) -> tuple[str, int]:
-    corpus, _, count = text.rpartition("=")
-    if not corpus or not count.isdigit():
+    corpus, _, number = text.rpartition("=")
+    if not corpus or not number.isdecimal() or int(number) < 1:
         raise argparse.ArgumentTypeError(f"must be a corpus and a number as a=60, got {text}")
-    return corpus, int(count)
+    return corpus, int(number)
 
 
 def drawn(rows: Sequence[Utterance], counts: Mapping[str, int]) -> list[Utterance]:
@@ -115,10 +117,10 @@ def drawn(rows: Sequence[Utterance], counts: Mapping[str, int]) -> list[Utteranc
     kept = []
     for corpus, count in counts.items():
         of_corpus = [row for row in rows if row.corpus == corpus]
+        if not of_corpus:
+            raise UsageError(f"--draw: no recording is of {corpus}")
         order = np.random.default_rng(1).permutation(len(of_corpus))[:count]
         kept += [of_corpus[place] for place in sorted(order)]
-    if not kept:
-        raise CaptionerError(f"--draw: no recording is of {', '.join(counts)}")
     return kept
 
 

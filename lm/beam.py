@@ -182,7 +182,7 @@ class BeamSession:
     def _hypothesis(self, readings: list[_Reading], place: int, frames: np.ndarray) -> Hypothesis:
         score, last = readings[place]
         words = last.chain() if last else []
-        shares = _posteriors(words, readings)
+        shares = _posteriors(words, readings, place)
         decoded = tuple(
             self._decoded(word, share, frames) for word, share in zip(words, shares, strict=True)
         )
@@ -221,11 +221,11 @@ class BeamSession:
         rest.read(frames[begin:])
         readings = _readings(rest, self._scorer, final)
         later = self._hypothesis(readings, 0, frames[begin:])
-        moved = (
+        words += (
             replace(word, start_frame=word.start_frame + begin, end_frame=word.end_frame + begin)
             for word in later.words
         )
-        return Hypothesis((*words, *moved), later.score, later.sentence_end)
+        return Hypothesis(tuple(words), later.score, self._sentence_end(words))
 
 
 def _check_words(model: LanguageModel, alphabet: Alphabet) -> None:
@@ -294,13 +294,19 @@ def _keeps(last: FoundWord | None, settled: Sequence[str]) -> bool:
     return last is None or last.text == settled[-1] if settled else True
 
 
-def _posteriors(words: Sequence[FoundWord], readings: Sequence[_Reading]) -> list[float]:
-    """Return for each word the share of the readings, by probability, that have it there."""
+def _posteriors(
+    words: Sequence[FoundWord], readings: Sequence[_Reading], chosen: int
+) -> list[float]:
+    """Return for each word the share of the readings, by probability, that have it there.
+
+    The words are those of the reading at ``chosen``, which counts wherever it stands.
+    """
     best = readings[0][0]
+    compared = [*readings[:COMPARED], *readings[max(chosen, COMPARED) : chosen + 1]]
     places = {id(word): place for place, word in enumerate(words)}
     shares = [0.0] * len(words)
     total = 0.0
-    for score, last in readings[:COMPARED]:
+    for score, last in compared:
         weight = math.exp(score - best)
         total += weight
         for place in _shared(last, places, words):

@@ -43,7 +43,7 @@ class Hypothesis:
         words: Its words in order.
         score: Natural logarithm of what the decoder maximised.
         sentence_end: Probability that a sentence ends behind the words, by the language
-            model, 0 to 1; 0 without one.
+            model, 0 to 1; 0 from a decoder that asks none.
     """
 
     words: tuple[DecodedWord, ...]

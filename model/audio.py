@@ -14,6 +14,9 @@ from model.errors import AudioFileError
 
 FORMATS = "WAV, FLAC, Ogg, Opus or MP3"
 
+LOUDEST = 1e10
+"""Samples are limited to it; their powers stay far below the largest float32."""
+
 LONGEST_HOLE_S = 0.1
 """Sound that an intact file may lack of the length it declares."""
 
@@ -63,7 +66,7 @@ def stream_audio(path: str | Path, sample_rate: int, block_s: float) -> Iterator
                 mono = np.ascontiguousarray(block.mean(axis=1, dtype=np.float32))
                 mono = mono if resampler is None else resampler.resample_chunk(mono, last=last)
                 if len(mono):
-                    yield _without_nan(mono)
+                    yield finite(mono)
         except soundfile.SoundFileError as error:
             raise AudioFileError(f"{path}: damaged after {heard / rate:.2f} s: {error}") from error
         if heard == 0:
@@ -129,8 +132,8 @@ def _read_blocks(file: SequentialFile, block_s: float) -> Iterator[np.ndarray]:
             return
 
 
-def _without_nan(samples: np.ndarray) -> np.ndarray:
-    """Return finite samples; float files may hold NaN or infinity."""
-    if np.isfinite(samples).all():
+def finite(samples: np.ndarray) -> np.ndarray:
+    """Return samples that powers can be computed of; floats may be infinite, or no numbers."""
+    if (np.abs(samples) <= LOUDEST).all():
         return samples
-    return np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0)
+    return np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0).clip(-LOUDEST, LOUDEST)

@@ -233,9 +233,9 @@ def build_stream(
         settings.endpoint.uncut_s,
         decoders.partial,
         decoders.listeners,
-        partials,
-        settings.decoder.least_confidence,
-        settler,
+        partials=partials,
+        least_confidence=settings.decoder.least_confidence,
+        settler=settler,
     )
     listener = Listener(detector, acoustic.extractor)
     return CaptionStream(listener, recognizer, time.perf_counter, recorder)

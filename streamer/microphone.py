@@ -13,6 +13,7 @@ from typing import Self
 import numpy as np
 import soxr
 
+from model.audio import finite
 from streamer.audio import SAMPLE_RATE, AudioBlock
 from streamer.devices import (
     Backend,
@@ -295,6 +296,7 @@ class _ChannelMixer:
 
     def mix(self, samples: np.ndarray) -> np.ndarray:
         """Return float32 (n,): the mean of the channels alive in samples (n, channels)."""
+        samples = finite(samples)
         heard = np.abs(samples).max(axis=0, initial=0) > DEAD_CHANNEL_PEAK
         self._alive = heard if self._alive is None else self._alive | heard
         used = samples[:, self._alive] if self._alive.any() else samples

@@ -88,7 +88,11 @@ class UtteranceListener(Protocol):
 
 @dataclass
 class _Utterance:
-    """The utterance that goes on; ``frozen`` frames of it are in its decoder session."""
+    """The utterance that goes on.
+
+    ``frozen`` frames of it are in its decoder session; ``shown`` tells whether its last
+    partial had words.
+    """
 
     number: int
     start: int
@@ -98,6 +102,7 @@ class _Utterance:
     settler: WordSettler
     evidence: Evidence
     frozen: int = 0
+    shown: bool = False
 
 
 class StreamingRecognizer:
@@ -245,8 +250,11 @@ class StreamingRecognizer:
 
     def _show(self, utterance: _Utterance, hypothesis: Hypothesis) -> Sequence[PartialTranscript]:
         audio_s = utterance.end / SAMPLE_RATE
-        stable, tail = utterance.settler.update(self._words(utterance, hypothesis), audio_s)
-        if not stable and not tail:
+        stable, tail = utterance.settler.update(
+            self._words(utterance, hypothesis, utterance.end), audio_s
+        )
+        before, utterance.shown = utterance.shown, bool(stable or tail)
+        if not utterance.shown and not before:
             return ()
         start_s = utterance.start / SAMPLE_RATE
         return (PartialTranscript(utterance.number, stable, tail, start_s, audio_s),)
@@ -254,7 +262,8 @@ class StreamingRecognizer:
     def _finish(self, utterance: _Utterance, event: SpeechEnded) -> FinalTranscript:
         log_probs = utterance.acoustic.log_probs(event.frames, final=True)
         hypothesis = self._decoder.decode(log_probs, utterance.settler.texts)
-        words = self._words(utterance, hypothesis)
+        cut = event.reason == "longest"
+        words = self._words(utterance, hypothesis, event.end if cut else utterance.end)
         return FinalTranscript(
             utterance=utterance.number,
             text=" ".join(word.word for word in words),
@@ -265,14 +274,17 @@ class StreamingRecognizer:
             reason=event.reason,
         )
 
-    def _words(self, utterance: _Utterance, hypothesis: Hypothesis) -> tuple[Word, ...]:
-        """Return a reading that begins with the settled words, its times in the stream."""
+    def _words(self, utterance: _Utterance, hypothesis: Hypothesis, end: int) -> tuple[Word, ...]:
+        """Return a reading that begins with the settled words, its times in the stream.
+
+        The last frame may reach beyond ``end``, the index up to which its audio was read.
+        """
         start_s = utterance.start / SAMPLE_RATE
         words = tuple(
             Word(
                 word.text,
                 start_s + word.start_frame * self._frame_s,
-                start_s + word.end_frame * self._frame_s,
+                min(start_s + word.end_frame * self._frame_s, end / SAMPLE_RATE),
                 word.confidence,
             )
             for word in hypothesis.words

@@ -247,7 +247,7 @@ class UtteranceSegmenter:
 
     def _end_behind(self, quiet: int) -> None:
         """End here, and leave the last of ``quiet`` frames to the next utterance as well."""
-        end = self._now - min(quiet, self._pre_roll)
+        end = max(self._start + 1, self._now - min(quiet, self._pre_roll))
         self._end_at(end, "silence", self._length)
         self._listen_from(end)
 

@@ -38,8 +38,11 @@ Distance: total variation, between the frozen frames' probabilities and those of
 recording read once, mean. Same: frozen frames with the same best symbol. Difference: relative, \
 of the word errors to those of the whole recording read once, with its 95 % bootstrap interval. \
 Real-time factor: processor time of the network for each second of audio, of one core. Look: \
-processor time of one.\
+processor time of one. The costs of whole readings are what looks would cost without windows.\
 """
+
+SPARE = 5
+"""Of so many looks, one is timed without windows, which is slow."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,7 @@ def total_variation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 def read_growing(
     acoustic: AcousticModel,
     features: np.ndarray,
-    windows: Windows,
+    windows: Windows | None,
     look: int,
     clock: Callable[[], float] = time.process_time,
 ) -> tuple[Reading, list[float]]:
@@ -119,7 +122,7 @@ def read_growing(
     Args:
         acoustic: The network.
         features: float32 (frames, size).
-        windows: Where it is frozen.
+        windows: Where it is frozen; nowhere if None: each look reads it as a whole.
         look: Feature frames from one look to the next; the last look is at the end.
         clock: Seconds that only rise.
 
@@ -149,7 +152,7 @@ def measure_windows(options: WindowOptions, terminal: Terminal) -> dict[str, Any
     _check_streams(acoustic)
     decoders = decoders_for(settings, acoustic)
     for notice in decoders.notices:
-        terminal.say(notice.message)
+        terminal.say(notice.text)
     bench = _Bench(acoustic, decoders.final, options, settings.partials.every_ms)
     with terminal.counting("recordings", len(rows)) as progress:
         for done, row in enumerate(rows, 1):
@@ -186,6 +189,7 @@ class _Bench:
         self._look_ms = look_ms
         self._audio_s = 0.0
         self._careful: list[Texts] = []
+        self._whole_looks_s: list[float] = []
         self._pairs = {
             Lengths(every, after): Compared()
             for every in options.every_ms
@@ -200,23 +204,27 @@ class _Bench:
             self._acoustic.log_probs(features)  # The first reading of all takes longer.
         self._audio_s += len(samples) / SAMPLE_RATE
         whole = self._acoustic.log_probs(features)
+        self._whole_looks_s += self._grown(features, None, SPARE)[1]
         text = self._decoder.decode(whole).text
         careful = self._decoder.decode(self._acoustic.log_probs(features, final=True)).text
         self._careful.append(Texts(row.corpus, row.text, careful, text, row.speaker))
         for lengths, compared in self._pairs.items():
-            reading = self._grown(features, lengths, compared)
+            reading, looks_s = self._grown(features, lengths)
             compared.add(reading, whole)
+            compared.looks_s += looks_s
             read = self._decoder.decode(reading.log_probs).text
             compared.texts.append(Texts(row.corpus, row.text, read, text, row.speaker))
 
-    def _grown(self, features: np.ndarray, lengths: Lengths, compared: Compared) -> Reading:
-        acoustic = self._acoustic
-        frame_s = acoustic.frame_samples / SAMPLE_RATE
-        windows = Windows.lasting(lengths.every_ms, lengths.after_ms, frame_s)
+    def _grown(
+        self, features: np.ndarray, lengths: Lengths | None, looks: int = 1
+    ) -> tuple[Reading, list[float]]:
+        """Read an utterance at each look, or at one of so many."""
+        acoustic, windows = self._acoustic, None
+        if lengths is not None:
+            frame_s = acoustic.frame_samples / SAMPLE_RATE
+            windows = Windows.lasting(lengths.every_ms, lengths.after_ms, frame_s)
         look = round(self._look_ms / 1000 * SAMPLE_RATE / acoustic.extractor.settings.hop)
-        reading, spent_s = read_growing(acoustic, features, windows, max(1, look))
-        compared.looks_s += spent_s
-        return reading
+        return read_growing(acoustic, features, windows, looks * max(1, look))
 
     def figures(self) -> dict[str, Any]:
         """Return what was measured."""
@@ -224,7 +232,10 @@ class _Bench:
         return {
             "audio_s": round(self._audio_s, 2),
             "look_ms": self._look_ms,
-            "whole": {"errors": careful["offline"]},
+            "whole": {
+                "errors": careful["offline"],
+                **_costs(self._whole_looks_s, self._audio_s / SPARE),
+            },
             "careful": _against_whole(careful),
             "pairs": [
                 _figures_of(lengths, compared, self._audio_s)
@@ -235,7 +246,6 @@ class _Bench:
 
 def _figures_of(lengths: Lengths, compared: Compared, audio_s: float) -> dict[str, Any]:
     frozen = compared.frozen
-    looks = percentiles(compared.looks_s, {"p50": 50, "p99": 99, "most": 100}, digits=6)
     return {
         "every_ms": lengths.every_ms,
         "after_ms": lengths.after_ms,
@@ -243,8 +253,16 @@ def _figures_of(lengths: Lengths, compared: Compared, audio_s: float) -> dict[st
         "distance": round(compared.distance / frozen, 5) if frozen else None,
         "same": round(compared.same / frozen, 5) if frozen else None,
         **_against_whole(errors(compared.texts)),
-        "rtf": round(sum(compared.looks_s) / max(audio_s, 1e-9), 5),
-        "cpu_look_s": looks,
+        **_costs(compared.looks_s, audio_s),
+    }
+
+
+def _costs(looks_s: Sequence[float], audio_s: float) -> dict[str, Any]:
+    """Return what looks cost that were made in so much audio."""
+    wanted = {"p50": 50, "p99": 99, "most": 100}
+    return {
+        "rtf": round(sum(looks_s) / max(audio_s, 1e-9), 5),
+        "cpu_look_s": percentiles(looks_s, wanted, digits=6),
     }
 
 
@@ -284,12 +302,16 @@ def report(record: Mapping[str, Any]) -> str:
 
 def _whole_rows(record: Mapping[str, Any]) -> list[list[str]]:
     whole, careful = record["whole"], record["careful"]
-    rest = [NONE] * 2
-    rates = percent(whole["errors"]["wer"]), percent(careful["errors"]["wer"])
+    unfrozen = [NONE] * 4
+    once, finals = percent(whole["errors"]["wer"]), percent(careful["errors"]["wer"])
     return [
-        ["whole, read once", *[NONE] * 4, rates[0], NONE, *rest],
-        ["whole, as finals are", *[NONE] * 4, rates[1], relative_difference(careful), *rest],
+        ["whole, read once", *unfrozen, once, NONE, *_cost_cells(whole)],
+        ["whole, as finals are", *unfrozen, finals, relative_difference(careful), NONE, NONE],
     ]
+
+
+def _cost_cells(figures: Mapping[str, Any]) -> list[str]:
+    return [f"{figures['rtf']:.4f}", milliseconds(figures["cpu_look_s"], 1)]
 
 
 def _pair_row(pair: Mapping[str, Any]) -> list[str]:
@@ -302,6 +324,5 @@ def _pair_row(pair: Mapping[str, Any]) -> list[str]:
         percent(pair["same"]),
         percent(pair["errors"]["wer"]),
         relative_difference(pair),
-        f"{pair['rtf']:.4f}",
-        milliseconds(pair["cpu_look_s"], 1),
+        *_cost_cells(pair),
     ]

@@ -35,6 +35,16 @@ def use_one_core() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
+def machine_load() -> float:
+    """Return how many programs worked, or waited to, in the last minute on average."""
+    return round(os.getloadavg()[0], 1)
+
+
+def busy() -> str:
+    """Return a sentence on what else the machine did, for figures by the wall clock."""
+    return f"Load of the machine in the last minute: {machine_load()}, on {os.cpu_count()} cores."
+
+
 def new_parser(name: str, description: str | None, epilog: str) -> argparse.ArgumentParser:
     """Return a parser without arguments that shows both texts as they are."""
     return argparse.ArgumentParser(

@@ -58,8 +58,8 @@ def replay(options: ReplayOptions, terminal: Terminal) -> dict[str, Any]:
     options.check_output()
     settings, rows = options.settings(), options.rows()
     record: dict[str, Any] = {"schema": SCHEMA}
-    program = _program(options, rows, terminal)
     acoustic = load_model(settings.model, settings.engine)
+    program = _program(options, rows, terminal)
     record["conditions"] = conditions(options, settings, acoustic, rows)
     record["conditions"] |= {"pace": options.pace, "noise_db": options.noise}
     with tempfile.TemporaryDirectory(prefix="replay-") as folder:
@@ -79,6 +79,8 @@ def compare(paths: Sequence[Path], output: Path | None, terminal: Terminal) -> N
         UsageError: If a file holds no figures of a run, or another cannot be written.
     """
     check_output(output)
+    if output is not None and output.resolve() in [path.resolve() for path in paths]:
+        raise UsageError(f"{output}: is also to be read; give another place for the result")
     records = dict(zip(run_names(paths), map(_read, paths), strict=True))
     shown = comparison(records)
     terminal.out.print(shown, markup=False, highlight=False, soft_wrap=True)

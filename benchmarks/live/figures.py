@@ -35,6 +35,8 @@ def repeatable(figures: Any) -> Any:
     """Return figures without those that differ from run to run."""
     if isinstance(figures, dict):
         return {key: repeatable(value) for key, value in figures.items() if not clocked(key)}
+    if isinstance(figures, list):
+        return list(map(repeatable, figures))
     return figures
 
 
@@ -73,7 +75,7 @@ def errors(texts: Sequence[Texts]) -> dict[str, Any]:
         "live": _rates(live),
         "offline": _rates(offline),
         "relative": relative if relative is None else _short(relative),
-        "relative_interval": _relative_interval(texts),
+        "relative_interval": _relative_interval(texts) if offline.wer else None,
     }
 
 

@@ -6,11 +6,12 @@ import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from benchmarks.live.arguments import machine_load
 from model.acoustic import AcousticModel
 from model.bundle import SETTINGS_FILE
 from model.corpora.manifest import Utterance, read_manifest
@@ -78,9 +79,27 @@ def check_output(path: Path | None) -> None:
             f"{path}: no name for the figures, they are JSON; end it with .json, "
             "table, pictures and log get the same name with other endings"
         )
+    if path.is_dir():
+        raise UsageError(f"{path}: is a folder; give the file to write")
     if not path.parent.is_dir():
         raise UsageError(f"{path}: there is no folder {path.parent}; make it first")
     check_folder(path.parent)
+
+
+def changed_settings(settings: LiveSettings) -> list[str]:
+    """Return the settings that are not as they are by default, as for ``--set``."""
+    defaults = _flat(asdict(LiveSettings()))
+    chosen = _flat(asdict(settings))
+    return [f"{key}={value}" for key, value in chosen.items() if value != defaults.get(key)]
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings by their names with points."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        inner = isinstance(value, dict)
+        flat |= _flat(value, f"{prefix}{name}.") if inner else {f"{prefix}{name}": value}
+    return flat
 
 
 def json_bytes(record: Mapping[str, Any]) -> bytes:
@@ -94,7 +113,11 @@ def conditions(
     acoustic: AcousticModel,
     rows: Sequence[Utterance],
 ) -> dict[str, Any]:
-    """Return what figures depend on: recordings, models, settings, machine and versions."""
+    """Return what figures depend on: recordings, models, settings, machine and versions.
+
+    ``cpu_load`` is how many programs of the machine worked, or waited to, in the minute before:
+    where there are more than cores, times by the wall clock tell more of them.
+    """
     bundle = beside_program(settings.model) / SETTINGS_FILE
     return {
         "manifest": options.manifest.name,
@@ -104,8 +127,9 @@ def conditions(
         "weights_sha256": json.loads(bundle.read_bytes())["weights_sha256"],
         "engine": settings.engine,
         "language_model": str(settings.decoder.language_model or "") or None,
-        "settings": list(options.overrides),
+        "settings": changed_settings(settings),
         "processor": f"{platform.machine()}, {os.cpu_count()} cores",
+        "cpu_load": machine_load(),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in ("numpy", "onnxruntime", "kenlm")},
     }

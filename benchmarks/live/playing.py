@@ -83,6 +83,15 @@ class _Keeper:
         """Nothing to finish."""
 
 
+class LossyReplay(WavReplaySource):
+    """Recordings at the pace of speech from which audio may be dropped, as a microphone's."""
+
+    @property
+    def lossless(self) -> bool:
+        """False: it does not wait."""
+        return False
+
+
 class Player:
     """Streams tapes, one after the other, as ``run_live.py`` does.
 
@@ -116,7 +125,8 @@ class Player:
         clock = time.process_time if self._pace == "max" else time.thread_time
         watch = Stopwatch(clock)
         stream = Metered(self._stream(watch), watch, of_stream)
-        source = WavReplaySource([tape.path], self._pace, self._settings.audio.block_ms)
+        kind = WavReplaySource if self._pace == "max" else LossyReplay
+        source = kind([tape.path], self._pace, self._settings.audio.block_ms)
         play = self._play_fast if self._pace == "max" else self._play_live
         with source:
             keeper = play(source, stream)

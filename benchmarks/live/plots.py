@@ -16,7 +16,7 @@ from model.files import unwritable
 RESOLUTION = 120
 """Dots an inch."""
 
-BAR, LINE = "#4878a8", "#303030"
+BAR, LINE, WARM = "#4878a8", "#303030", "#c87030"
 
 KINDS = {"stream_s": "in stream time", "computed_wall_s": "with computing"}
 
@@ -49,6 +49,67 @@ def draw_comparison(records: Mapping[str, Mapping[str, Any]], path: Path) -> Non
     _draw_curves(middle, {name: one["curves"].get("stream_s", []) for name, one in found.items()})
     _stack_stages(figure, right, {name: one["rtf"] for name, one in found.items()})
     _save(figure, path)
+
+
+def draw_stability(record: Mapping[str, Any], path: Path) -> None:
+    """Draw word latency against flicker at each threshold, and what of words stays.
+
+    Raises:
+        UsageError: If the file cannot be written.
+    """
+    figure = Figure(figsize=(16, 4.5), layout="constrained")
+    left, middle, right = figure.subplots(1, 3)
+    _draw_thresholds(left, record["curves"], "all", "all words")
+    _draw_thresholds(middle, record["curves"], "correct", "correct words")
+    _draw_reliability(right, record["scores"])
+    handles, labels = left.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower left", ncols=len(handles))
+    _save(figure, path)
+
+
+def _draw_thresholds(
+    axes: Axes, curves: Mapping[str, Sequence[Mapping[str, Any]]], kind: str, title: str
+) -> None:
+    """Draw a line through the thresholds for each set of weights, p50 and p90."""
+    for (name, points), colour in zip(curves.items(), (BAR, WARM), strict=True):
+        for quantile, style in (("p50", "o-"), ("p90", "s--")):
+            places = [
+                (1000 * point["latency_s"][kind][quantile], point["upwr"], point["stability"])
+                for point in points
+                if point["latency_s"][kind][quantile] is not None
+            ]
+            xs, ys = [place[0] for place in places], [place[1] for place in places]
+            axes.plot(xs, ys, style, color=colour, label=f"{quantile}, weights {name}")
+            for x, y, threshold in places:
+                axes.annotate(
+                    f"{threshold:g}",
+                    (x, y),
+                    textcoords="offset points",
+                    xytext=(4, 4),
+                    fontsize="x-small",
+                    color=colour,
+                )
+    axes.set_title(f"{title} (numbers: thresholds)", fontsize="medium")
+    axes.set_xlabel("word latency, ms")
+    axes.set_ylabel("flicker (UPWR)")
+    axes.set_ylim(bottom=0)
+    axes.margins(x=0.1)
+    axes.grid(alpha=0.3)
+
+
+def _draw_reliability(axes: Axes, scores: Mapping[str, Mapping[str, Any]]) -> None:
+    """Draw the share of words that stay over the probability that they do."""
+    axes.plot([0, 1], [0, 1], color=LINE, linewidth=0.5, linestyle=":")
+    lines = {name: found for name, found in scores.items() if len(found["bins"]) > 1}
+    for (name, found), colour in zip(lines.items(), (BAR, WARM, LINE), strict=False):
+        expected = [one["confidence"] for one in found["bins"]]
+        stayed = [one["right"] for one in found["bins"]]
+        label = f"{name}: expected error {found['calibration_error']:.3f}"
+        axes.plot(expected, stayed, "o-", color=colour, label=label, markersize=4)
+    axes.set_xlabel("probability of staying, mean of a tenth of its range")
+    axes.set_ylabel("share of words that stay")
+    axes.legend(fontsize="small")
+    axes.grid(alpha=0.3)
 
 
 def _draw_curves(axes: Axes, curves: Mapping[str, Sequence[float]]) -> None:

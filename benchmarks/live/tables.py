@@ -14,7 +14,7 @@ EXPLAINED = """\
 Difference: relative, of live to offline word errors, with its 95 % bootstrap interval. \
 Word latency: from the end of a word to its standing in a shown text for good. Flicker (UPWR): \
 words changed or withdrawn, for each word of the finals. Real-time factor: processor time for \
-each second of audio, of one core.\
+each second of audio, of one core. Samples can be lost at the pace of speech only.\
 """
 
 

@@ -17,7 +17,7 @@ from lm.tuning.pool import Pool
 from lm.tuning.results import COLUMNS, Found, Results
 from lm.tuning.search import SettingsSearch, TuningPlan
 from lm.tuning.trials import Reader, TrialLog, Trials
-from model.commands.common import check_backend
+from model.backend import check_backend
 from model.commands.terminal import Terminal
 from model.errors import CaptionerError, UsageError
 from model.files import check_folder

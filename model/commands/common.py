@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,8 +21,6 @@ from model.features import FeatureSettings
 from model.recipe import Recipe
 from model.settings import load_settings
 from model.training.feature_cache import CachedFeatures, cached_features
-
-BACKENDS = ("tensorflow", "jax")
 
 
 @dataclass(frozen=True)
@@ -127,15 +124,6 @@ def _report_on(bundle: ModelBundle, folder: Path) -> str:
         for name, weights in bundle.weights.items()
     )
     return saved.provenance.report if same else ""
-
-
-def check_backend() -> None:
-    """Check the library that Keras is to use; raises UsageError."""
-    backend = os.environ.get("KERAS_BACKEND", BACKENDS[0])
-    if backend not in BACKENDS:
-        raise UsageError(f"KERAS_BACKEND: must be {' or '.join(BACKENDS)}, got {backend}")
-    if importlib.util.find_spec(backend) is None:
-        raise UsageError(f"KERAS_BACKEND: {backend} is not installed; install it with pip")
 
 
 def load_features(

@@ -10,8 +10,9 @@ from threading import Event
 
 from model.acoustic import AcousticModel
 from model.alphabet import Alphabet
+from model.backend import check_backend
 from model.bundle import CARD_FILE, save_report
-from model.commands.common import check_backend, on_first_signal, signals_held_back
+from model.commands.common import on_first_signal, signals_held_back
 from model.commands.terminal import Terminal
 from model.corpora.manifest import read_manifests
 from model.engines.engine import AUTO

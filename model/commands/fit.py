@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from model.backend import check_backend
 from model.bundle import ModelBundle, load_bundle
 from model.commands.common import (
     RecipeOptions,
-    check_backend,
     load_features,
     on_first_signal,
     save_model,

@@ -22,7 +22,7 @@ class Engine(Protocol):
 
     @property
     def name(self) -> str:
-        """One of :data:`ENGINES`."""
+        """One of :data:`ENGINES`, or the backend of Keras in the place of TensorFlow."""
 
     @property
     def streams(self) -> bool:

@@ -15,7 +15,7 @@ from model.bundle import ModelBundle
 from model.engines.engine import Engine, context_frames
 from model.engines.tensorflow_engine import load_tensorflow
 from model.errors import ExportError, UsageError
-from model.files import make_folder, replace_folder, unwritable, write_output
+from model.files import check_folder, replace_folder, unwritable, write_output
 from model.quiet import quiet_stderr
 
 TOLERANCE = 1e-3
@@ -40,6 +40,7 @@ def export_onnx(bundle: ModelBundle, output: Path) -> float:
         ExportError: If it differs by more than :data:`TOLERANCE`.
         UsageError: If the file cannot be written.
     """
+    check_folder(output.parent)
     from model.engines.onnx_engine import OnnxEngine
     from model.engines.onnx_graph import network_graph
 
@@ -56,14 +57,17 @@ def export_onnx(bundle: ModelBundle, output: Path) -> float:
 def export_litert(bundle: ModelBundle, output: Path) -> float:
     """Write a ``.tflite`` file, and :func:`describe_model` as ``.json`` beside it.
 
-    Returns and raises as :func:`export_onnx`.
+    Returns and raises as :func:`export_onnx`; a ``.json`` file of something else stays.
     """
+    check_folder(output.parent)
+    description = output.with_suffix(".json")
+    _check_description(description)
     from model.engines.litert_engine import LiteRtEngine, litert_model
 
     content = litert_model(bundle)
     error = _checked(bundle, LiteRtEngine(bundle, content))
     write_output(output, content)
-    write_output(output.with_suffix(".json"), _description(bundle))
+    write_output(description, _description(bundle))
     return error
 
 
@@ -76,9 +80,9 @@ def export_tensorflow(bundle: ModelBundle, output: Path) -> float:
     """
     if output.exists() and not (output / SAVED_MODEL_FILE).is_file():
         raise UsageError(f"{output}: is there and is no SavedModel; give another place for it")
+    check_folder(output.parent)
     temporary = output.with_name(f".{output.name}.partial")
     try:
-        make_folder(output.parent)
         shutil.rmtree(temporary, ignore_errors=True)
         error = _save_tensorflow(bundle, temporary)
         replace_folder(temporary, output)
@@ -96,7 +100,10 @@ def _save_tensorflow(bundle: ModelBundle, folder: Path) -> float:
     with quiet_stderr():
         import tensorflow as tf
 
-        tf.saved_model.save(tf.Module(), str(folder), signatures=function)
+        try:
+            tf.saved_model.save(tf.Module(), str(folder), signatures=function)
+        except tf.errors.OpError as problem:
+            raise OSError(problem.message) from problem
         # Who calls the loaded function must keep what was loaded.
         loaded = tf.saved_model.load(str(folder))
     error = _checked(bundle, TensorFlowEngine(bundle, loaded.signatures["serving_default"]))
@@ -133,6 +140,21 @@ def describe_model(bundle: ModelBundle) -> dict[str, Any]:
     }
 
 
+def _check_description(path: Path) -> None:
+    """Raise UsageError if a file is there that is not what :func:`describe_model` says."""
+    if not path.exists():
+        return
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        found = None
+    if not (isinstance(found, dict) and "context_frames" in found):
+        raise UsageError(
+            f"{path}: is there and does not describe a network; give another name, "
+            "since the description would take its place"
+        )
+
+
 def _description(bundle: ModelBundle) -> bytes:
     return (json.dumps(describe_model(bundle), indent=1) + "\n").encode()
 
@@ -140,7 +162,7 @@ def _description(bundle: ModelBundle) -> bytes:
 def _checked(bundle: ModelBundle, engine: Engine) -> float:
     """Return the largest difference of a logit to the reference's; raises ExportError."""
     error = largest_difference(bundle, engine, load_tensorflow(bundle))
-    if error > TOLERANCE:
+    if not error <= TOLERANCE:
         raise ExportError(
             f"the network in {engine.name} differs from the reference by {error:.1e}, more than "
             f"{TOLERANCE:g}: not kept; use another format, and report this with the versions of "
@@ -150,18 +172,19 @@ def _checked(bundle: ModelBundle, engine: Engine) -> float:
 
 
 def largest_difference(bundle: ModelBundle, engine: Engine, reference: Engine) -> float:
-    """Return the largest difference of a logit between two engines, on noise.
+    """Return the largest difference of a logit between two engines, on noise; NaN if one is.
 
     Whole utterances are compared, and, where both engines read them, windows.
     """
     noise = np.random.default_rng(1).normal(size=(1, CHECKED_FRAMES, bundle.network.features))
     features, lengths = noise.astype(np.float32), np.array([CHECKED_FRAMES], np.int32)
     found, expected = (each.logits(features, lengths) for each in (engine, reference))
-    error = np.abs(found - expected).max()
+    differences = [found - expected]
     if engine.streams and reference.streams:
         shape = bundle.network.layers, bundle.network.units
         states = np.random.default_rng(2).uniform(-1, 1, shape).astype(np.float32)
         skipped = context_frames(bundle.network)
         pairs = (each.window(features[0], skipped, states) for each in (engine, reference))
-        error = max(error, *(np.abs(a - b).max() for a, b in zip(*pairs, strict=True)))
-    return float(error)
+        differences += [a - b for a, b in zip(*pairs, strict=True)]
+    # The most of some numbers and NaN is NaN, which Python's max() may pass over.
+    return float(np.max([np.abs(each).max() for each in differences]))

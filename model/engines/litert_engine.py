@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from model.backend import check_backend
 from model.bundle import ModelBundle
 from model.engines.engine import can_stream
 from model.engines.tensorflow_engine import window_function
@@ -30,6 +31,7 @@ class LiteRtEngine:
     def __init__(self, bundle: ModelBundle, model: bytes | None = None) -> None:
         self._network = bundle.network
         self._lock = Lock()
+        check_backend()
         with quiet_stderr(), warnings.catch_warnings():
             import tensorflow as tf
 

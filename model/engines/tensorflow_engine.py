@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from model.backend import check_backend
 from model.bundle import ModelBundle
 from model.engines.engine import Engine, can_stream
 from model.errors import UsageError
@@ -16,7 +17,12 @@ PADDED_FRAMES = 256
 
 
 def load_tensorflow(bundle: ModelBundle) -> Engine:
-    """Return an engine of the Keras backend that ``KERAS_BACKEND`` names: TensorFlow by default."""
+    """Return an engine of the Keras backend that ``KERAS_BACKEND`` names: TensorFlow by default.
+
+    Raises:
+        UsageError: If ``KERAS_BACKEND`` names another library, or one that is not there.
+    """
+    check_backend()
     with quiet_stderr():
         import keras
     backend = keras.backend.backend()
@@ -119,6 +125,7 @@ def window_function(bundle: ModelBundle, batch: int | None = None) -> Any:
     Raises:
         UsageError: If Keras uses another backend.
     """
+    check_backend()
     with quiet_stderr():
         import keras
         import tensorflow as tf

@@ -7,6 +7,19 @@ from benchmarks.live.playing import Told
 from streamer.events import EndReason, Event, FinalTranscript, PartialTranscript, Word
 
 
+class Kept:
+    """Keeps transcripts."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def emit(self, event: Event, emitted_s: float) -> None:
+        if isinstance(event, PartialTranscript | FinalTranscript):
+            self.events.append(event)
+
+    def close(self) -> None: ...
+
+
 def told(event: Event, wall_s: float = 0.0, cpu_s: float | None = None) -> Told:
     """Return an event that came at a time."""
     return Told(event, wall_s, wall_s, cpu_s)

@@ -11,6 +11,7 @@ import pytest
 from benchmarks import engines, weights
 from model.bundle import load_bundle, save_bundle
 from model.corpora.manifest import read_manifest
+from model.errors import UsageError
 from tests.model.engines.toys import toy_bundle
 
 SPEECH = Path(__file__).parents[1] / "data" / "speech" / "manifest.jsonl"
@@ -32,6 +33,7 @@ def test_an_engine_is_measured_in_a_process_of_its_own(
     (row,) = re.findall(r"^\| onnx \| (.*) \|$", text, re.MULTILINE)
     assert len(row.split(" | ")) == len(engines.COLUMNS) - 1
     assert all(float(cell) > 0 for cell in row.split(" | ")[:4])
+    assert "Load of the machine in the last minute: " in text
 
 
 def test_a_model_that_is_not_there_is_named(
@@ -40,6 +42,8 @@ def test_a_model_that_is_not_there_is_named(
     arguments = ["--model", str(tmp_path), "--manifest", str(SPEECH)]
     assert weights.main(arguments) == 2
     assert "weights.py: error: " in capsys.readouterr().err
+    assert engines.main(arguments[:2]) == 2
+    assert "engines.py: error: " in capsys.readouterr().err
 
 
 def test_weights_of_8_bits_differ_by_half_a_step_at_most() -> None:
@@ -58,6 +62,8 @@ def test_recordings_are_drawn_always_alike() -> None:
     assert one == weights.drawn(read_manifest(SPEECH), {"librispeech": 3, "commonvoice": 2})
     assert sorted(row.corpus for row in one) == ["commonvoice"] * 2 + ["librispeech"] * 3
     assert weights.drawn(rows, {}) == rows
+    with pytest.raises(UsageError, match="--draw: no recording is of libri"):
+        weights.drawn(rows, {"librispeech": 3, "libri": 2})
 
 
 def test_all_kinds_of_weights_are_measured(folder: Path) -> None:

@@ -170,6 +170,8 @@ def test_the_interval_of_the_difference_is_of_pairs() -> None:
     low, high = mixed["relative_interval"]
     assert low < mixed["relative"] < high
     assert errors(worse[:1])["relative_interval"] is None
+    perfect = [Texts("spoken", "a b", "a", "a b", str(n)) for n in range(3)]
+    assert errors(perfect)["relative"] is errors(perfect)["relative_interval"] is None
 
 
 def test_nothing_heard_has_figures_too() -> None:

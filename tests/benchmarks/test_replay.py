@@ -12,18 +12,22 @@ import pytest
 from rich.console import Console
 
 from benchmarks import replay as program
+from benchmarks.live import playing
 from benchmarks.live.command import ReplayOptions, compare, replay
 from benchmarks.live.figures import repeatable
+from benchmarks.live.options import changed_settings
 from benchmarks.live.playing import Player
 from benchmarks.live.program import ProgramFailed, measure_program
 from benchmarks.live.tapes import single_tape
 from model.commands.terminal import Terminal
 from model.corpora.manifest import read_manifest, write_manifest
 from streamer.app import build_stream, load_model
-from streamer.events import Event, FinalTranscript, PartialTranscript
+from streamer.audio import AudioSource
+from streamer.events import FinalTranscript
 from streamer.replay import WavReplaySource
-from streamer.runner import run_inline
+from streamer.runner import ThreadedRunner, run_inline
 from streamer.settings import LiveSettings
+from tests.benchmarks.events import Kept
 
 SPEECH = Path(__file__).parents[1] / "data" / "speech" / "manifest.jsonl"
 
@@ -93,19 +97,6 @@ def test_runs_are_shown_side_by_side(runs: list[Path], tmp_path: Path) -> None:
     assert (tmp_path / "both.png").exists()
 
 
-class Kept:
-    """Keeps transcripts."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-
-    def emit(self, event: Event, emitted_s: float) -> None:
-        if isinstance(event, PartialTranscript | FinalTranscript):
-            self.events.append(event)
-
-    def close(self) -> None: ...
-
-
 def test_measuring_changes_nothing(manifest: Path, tmp_path: Path) -> None:
     settings, row = LiveSettings(), read_manifest(manifest)[2]
     acoustic, kept = load_model(settings.model), Kept()
@@ -129,6 +120,26 @@ def test_measuring_changes_nothing(manifest: Path, tmp_path: Path) -> None:
     assert len(fast) == len(late_s)
 
 
+def test_audio_may_be_lost_at_the_pace_of_speech(
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources: list[AudioSource] = []
+
+    class Watched(ThreadedRunner):
+        def __init__(self, source: AudioSource, *rest: Any) -> None:
+            sources.append(source)
+            super().__init__(source, *rest)
+
+    monkeypatch.setattr(playing, "ThreadedRunner", Watched)
+    settings, row = LiveSettings(), read_manifest(manifest)[2]
+    play = Player(settings, load_model(settings.model), "real").play(
+        single_tape(row, None, tmp_path)
+    )
+    assert [source.lossless for source in sources] == [False]
+    # The ring holds more than the whole recording.
+    assert play.summary.lost_s == 0
+
+
 def test_the_program_is_measured(manifest: Path) -> None:
     recording = read_manifest(manifest)[2].audio
     found = measure_program(ReplayOptions(manifest).program(recording), 1)
@@ -139,6 +150,17 @@ def test_the_program_is_measured(manifest: Path) -> None:
 def test_a_program_that_fails_is_told(tmp_path: Path) -> None:
     with pytest.raises(ProgramFailed, match=r"missing\.wav: no such file.*--starts 0"):
         measure_program(["--wav", str(tmp_path / "missing.wav")], 1)
+
+
+def test_settings_are_told_wherever_they_come_from(manifest: Path, tmp_path: Path) -> None:
+    config = tmp_path / "live.yaml"
+    config.write_text("partials: {every_ms: 480}\n", encoding="utf-8")
+    options = ReplayOptions(
+        manifest, config=config, engine="onnx", overrides=["endpoint.pause_ms=900"]
+    )
+    found = changed_settings(options.settings())
+    assert sorted(found) == ["endpoint.pause_ms=900", "engine=onnx", "partials.every_ms=480"]
+    assert changed_settings(LiveSettings()) == []
 
 
 def refused(arguments: Sequence[str], capsys: pytest.CaptureFixture[str]) -> str:
@@ -164,3 +186,8 @@ def test_wrong_requests_are_refused_before_any_work(
     (tmp_path / "other.json").write_text("{}", encoding="utf-8")
     assert "no figures of replay.py" in say("--compare", tmp_path / "other.json")
     assert "cannot be compared: No such file" in say("--compare", tmp_path / "none.json")
+    figures, folder = tmp_path / "other.json", tmp_path / "folder.json"
+    folder.mkdir()
+    assert "is also to be read" in say("--compare", figures, "--json", figures)
+    assert "is a folder" in say("--manifest", manifest, "--json", folder)
+    assert "no such folder" in say("--manifest", manifest, "--model", tmp_path / "gone")

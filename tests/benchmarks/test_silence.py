@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.silence import Outcome, measure, parser, run, table_row
+from benchmarks.silence import Outcome, measure, parser, run, table_row, voiced_share
 from benchmarks.sounds import SOUNDS, Sound, SoundSource
 from lm.decoder import GreedyDecoder
 from model.acoustic import AcousticModel
+from model.errors import UsageError
 from streamer.app import load_model
 from streamer.audio import SAMPLE_RATE
 from streamer.decoders import Decoders
@@ -56,6 +57,34 @@ def test_no_word_is_invented(sound: Sound, model: AcousticModel) -> None:
     assert outcome.partials == 0
     assert outcome.utterances <= 1
     assert outcome.voiced <= outcome.voiced_webrtc
+
+
+def test_a_sound_that_there_is_not_is_refused() -> None:
+    options = parser().parse_args(["--only", "birds"])
+    with pytest.raises(UsageError, match=r"--only: must be in one of digital silence, .*got birds"):
+        run(options)
+
+
+class EveryOther:
+    """Calls every other frame speech; frames do not divide the pieces of a sound."""
+
+    frame = 480
+
+    def __init__(self) -> None:
+        self.frames = 0
+
+    def is_speech(self, frame: np.ndarray) -> bool:
+        assert len(frame) == self.frame
+        self.frames += 1
+        return self.frames % 2 == 0
+
+    def reset(self) -> None: ...
+
+
+def test_every_frame_of_a_sound_is_heard_across_its_pieces() -> None:
+    detector = EveryOther()
+    assert voiced_share(detector, SOUNDS[0], 21.0) == 0.5
+    assert detector.frames == 700
 
 
 def test_table(capsys: pytest.CaptureFixture[str]) -> None:

@@ -43,6 +43,14 @@ def test_words_score_as_kenlm_scores_the_sentence(
     assert sentence(model, text) == pytest.approx(kenlm.Model(str(arpa)).score(text) * LN_10)
 
 
+@pytest.mark.parametrize("text", ["the", "the cat", "cat sat", "the hut the cat sat", "dog"])
+def test_a_sentence_ends_with_the_probability_that_kenlm_gives_its_end(
+    model: LanguageModel, arpa: Path, text: str
+) -> None:
+    *_, (log_10, _, _) = kenlm.Model(str(arpa)).full_scores(text)
+    assert model.sentence_end(text.split()) == pytest.approx(10**log_10)
+
+
 def test_known_words_are_those_of_the_arpa_file(model: LanguageModel) -> None:
     assert model.words == ["cat", "hut", "sat", "the"]
     assert model.knows("cat") and not model.knows("dog")

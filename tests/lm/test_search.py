@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lm.beam import BeamDecoder
+from lm.beam import COMPARED, BeamDecoder
 from lm.errors import LanguageModelError
 from lm.hotwords import Hotwords
 from lm.language_model import LN_10, LanguageModel
@@ -214,6 +214,17 @@ def test_n_best_readings_differ_and_fall(model: LanguageModel, final: bool) -> N
     assert scores == sorted(scores, reverse=True)
 
 
+def test_every_word_of_a_reading_has_its_own_reading_behind_it(model: LanguageModel) -> None:
+    decoder = BeamDecoder(ENGLISH, model, SearchSettings(beam_width=200, beam_threshold=40))
+    readings = decoder.n_best(random_log_probs(3, 20, 1.0), 100)
+    assert len(readings) > 2 * COMPARED
+    for reading in readings:
+        share = math.exp(reading.score - readings[0].score) / len(readings)
+        for word in reading.words:
+            assert word.evidence is not None
+            assert word.evidence.posterior > 0.1 * share
+
+
 @settings(deadline=None)
 @given(st.integers(0, 5000), st.integers(1, 3), st.integers(0, 25))
 def test_every_reading_begins_with_what_is_settled(
@@ -255,6 +266,19 @@ def test_an_utterance_goes_on_where_no_hypothesis_has_the_settled_words(
     assert session.best(log_probs[8:], ["zebra"], final=True).text == "zebra sat"
     session.push(log_probs[8:])
     assert session.best(final=True).text == "zebra sat"
+
+
+@pytest.mark.parametrize("settled", [(), ("the",), ("zebra",), ("zebra", "cat", "sat")])
+def test_a_reading_tells_how_probably_the_sentence_ends_behind_all_its_words(
+    model: LanguageModel, settled: tuple[str, ...]
+) -> None:
+    log_probs = path_of("_the_ _cat__ _sat_")
+    session = BeamDecoder(ENGLISH, model, SearchSettings(beam_width=4)).session()
+    session.push(log_probs)
+    reading = session.best(settled=settled)
+    assert reading.sentence_end == model.sentence_end(reading.text.split()) > 0
+    assert session.best(np.zeros((0, ENGLISH.size)), settled).sentence_end == reading.sentence_end
+    assert BeamDecoder(ENGLISH, model).decode(path_of("___")).sentence_end == 0
 
 
 def test_an_utterance_goes_on_where_no_hypothesis_gets_behind_the_settled_words(

@@ -136,6 +136,18 @@ class SpyingEngine:
         return self._engine.window(features, skipped, states)
 
 
+def test_an_engine_that_cannot_go_on_from_its_outputs_reads_the_whole(
+    model: AcousticModel,
+) -> None:
+    engine = SpyingEngine(model.engine)
+    engine.streams = False
+    heard = features(200)
+    session = AcousticModel(model.bundle, engine).session(Windows(every=5, after=5))
+    last = pushed(session, heard, [50])[-1]
+    assert (last.frozen, engine.frames) == (0, [])
+    np.testing.assert_allclose(last.log_probs, model.log_probs(heard), atol=1e-6)
+
+
 def test_a_reading_costs_the_same_however_long_the_utterance_is(model: AcousticModel) -> None:
     engine = SpyingEngine(model.engine)
     session = AcousticModel(model.bundle, engine).session(Windows(every=5, after=5))

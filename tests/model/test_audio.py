@@ -66,9 +66,9 @@ def test_block_length_changes_nothing(tmp_path: Path, rate: int, block_s: float)
 
 def test_nan_and_infinity_become_sound(tmp_path: Path) -> None:
     samples = tone()
-    samples[[3, 4, 5]] = [np.nan, np.inf, -np.inf]
+    samples[[3, 4, 5, 6]] = [np.nan, np.inf, -np.inf, 3e38]
     soundfile.write(tmp_path / "nan.wav", samples, RATE, subtype="FLOAT")
-    np.testing.assert_array_equal(read_audio(tmp_path / "nan.wav", RATE)[3:6], [0, 1, -1])
+    np.testing.assert_array_equal(read_audio(tmp_path / "nan.wav", RATE)[3:7], [0, 1, -1, 1e10])
 
 
 def test_damaged_file_says_where(tmp_path: Path) -> None:

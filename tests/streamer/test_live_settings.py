@@ -63,6 +63,7 @@ def decoder_settings(draw: st.DrawFn) -> DecoderSettings:
         beam_threshold=draw(st.none() | floats(0, 1e300, exclude_min=True)),
         symbol_threshold=draw(st.none() | floats(0, 1e300, exclude_min=True)),
         unknown_penalty=draw(st.none() | floats(0, 1e300)),
+        least_confidence=draw(floats(0, 1)),
         hotwords=tuple(draw(st.lists(words))),
         hotword_weight=draw(floats(0, 100)),
         hotword_file=draw(st.none() | paths),
@@ -72,6 +73,7 @@ def decoder_settings(draw: st.DrawFn) -> DecoderSettings:
 live_settings = st.builds(
     LiveSettings,
     model=paths,
+    engine=st.sampled_from(("auto", "onnx", "tensorflow", "litert")),
     audio=st.builds(
         AudioSettings,
         device=st.text(),

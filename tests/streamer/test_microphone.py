@@ -247,6 +247,21 @@ def test_samples_are_within_16_bits_and_on_their_grid() -> None:
     assert heard.tolist() == [32767, -32768, round(0.1 * 32768), 0]
 
 
+@pytest.mark.parametrize("rate", [16_000, 48_000])
+def test_samples_that_are_no_numbers_spoil_nothing_behind_them(rate: int) -> None:
+    system = SoundSystem([device(0, "usb", rate=rate)])
+    played = tone(rate)
+    broken = played.copy()
+    broken[100:103] = np.nan, np.inf, -np.inf
+    with microphone(system) as source:
+        system.hear(broken)
+        heard = audio_of(stopped(source))
+    assert np.isfinite(heard).all()
+    expected = soxr.resample(played, rate, SAMPLE_RATE)
+    shared = min(len(heard), len(expected))
+    np.testing.assert_allclose(heard[1_000:shared], expected[1_000:shared], atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("left", "right", "expected"),
     [(0.5, 0.25, 0.375), (0.5, 0.0, 0.5), (0.0, 0.5, 0.5), (0.5, 1e-4, 0.5), (0.0, 0.0, 0.0)],

@@ -228,6 +228,7 @@ class FickleSession:
         self._decoder = decoder
         self.pushed: list[float] = []
         self.tails: list[list[float]] = []
+        self.shown: list[tuple[Sequence[str], float]] = []
 
     def push(self, log_probs: np.ndarray) -> None:
         self.pushed += log_probs[:, 0].tolist()
@@ -241,6 +242,7 @@ class FickleSession:
         margin: float = 0.0,
     ) -> Hypothesis:
         self.tails.append([] if tail is None else tail[:, 0].tolist())
+        self.shown.append((shown, margin))
         return self._decoder.read(len(self.pushed) + len(self.tails[-1]), settled)
 
 
@@ -357,6 +359,62 @@ def test_segmenter_is_told_what_is_heard_in_all_frames() -> None:
     assert all(evidence.blank.all() for evidence in segmenter.told)
 
 
+def test_partials_are_asked_to_keep_what_was_read_but_for_its_last_word() -> None:
+    decoder = FickleDecoder(["a b c", "", "b", "c a"])
+    chosen = PartialSettings(stickiness=2.5, settle_after=20)
+    captioned(recognizer_of(utterance(1), decoder, chosen))
+    rolling, _ = decoder.sessions
+    assert rolling.shown == [((), 2.5), (("a", "b"), 2.5), ((), 2.5), ((), 2.5)]
+
+
+class EndingDecoder(FickleDecoder):
+    """Takes three words for a whole sentence."""
+
+    def read(self, frames: int, settled: Sequence[str]) -> Hypothesis:
+        hypothesis = super().read(frames, settled)
+        return replace(hypothesis, sentence_end=0.7 if len(hypothesis.words) == 3 else 0.0)
+
+
+def test_segmenter_is_told_how_probably_the_sentence_ends() -> None:
+    segmenter: Any = ReadySegmenter(utterance(1))
+    decoder = EndingDecoder(["a", "a b c", "a b c", "a b"])
+    captioned(StreamingRecognizer(CountingModel(), decoder, segmenter, PartialSettings()))
+    assert [evidence.sentence_end for evidence in segmenter.told] == [0.0, 0.7, 0.7, 0.0]
+
+
+@pytest.mark.parametrize("urgent", [False, True])
+def test_without_partials_words_are_read_only_where_an_utterance_may_end(urgent: bool) -> None:
+    started, frames, _, *_, ended = utterance(1)
+    segmenter: Any = ReadySegmenter([started, frames, LookDue(1, 25, urgent), ended])
+    recognizer = StreamingRecognizer(
+        CountingModel(), EndingDecoder(["a b c"]), segmenter, PartialSettings(), partials=False
+    )
+    captioned(recognizer)
+    assert [evidence.sentence_end for evidence in segmenter.told] == [0.7 if urgent else 0.0]
+
+
+class CarefulModel(CountingModel):
+    """Tells for every frame whether it was asked for a final reading."""
+
+    def session(self, windows: Windows | None = None) -> CarefulSession:
+        assert windows is not None
+        return CarefulSession(windows)
+
+
+class CarefulSession(CountingSession):
+    def log_probs(self, frames: int | None = None, final: bool = False) -> np.ndarray:
+        return np.full_like(super().log_probs(frames), final)
+
+
+def test_finals_are_read_with_more_care_than_partials() -> None:
+    decoder = FickleDecoder(["a"])
+    segmenter: Any = ReadySegmenter(utterance(1, frames=40))
+    captioned(StreamingRecognizer(CarefulModel(), decoder, segmenter, PartialSettings()))
+    rolling, final = decoder.sessions
+    assert not any(map(any, [rolling.pushed, *rolling.tails]))
+    assert final.tails == [[1.0] * 10]
+
+
 class DoubtfulDecoder(FickleDecoder):
     """Is not sure of any word."""
 
@@ -374,6 +432,24 @@ def test_an_utterance_of_doubtful_words_is_read_as_empty(least: float, text: str
     )
     assert final.text == text
     assert bool(partials) == bool(text)
+
+
+def test_words_that_are_all_withdrawn_are_taken_from_the_screen_once() -> None:
+    settings = PartialSettings(settle_lag_ms=10_000, settle_late_ms=10_000, stability=0)
+    decoder = FickleDecoder(["", "a b", "", "", "c"])
+    partials, _ = captioned(recognizer_of(utterance(2), decoder, settings))
+    assert [partial.tail for partial in partials] == ["a b", "", "c", "", "a b", ""]
+
+
+def test_words_end_where_a_cut_ends_their_utterance() -> None:
+    *before, ended = utterance(2, frames=101)
+    assert isinstance(ended, SpeechEnded)
+    cut = replace(ended, reason="longest", end=101 * SAMPLE_RATE // 100)
+    _, final = captioned(
+        recognizer_of([*before, cut], FickleDecoder(["a b"]), PartialSettings(settle_after=20))
+    )
+    assert final.words[-1].end_s == final.end_s == 1.01
+    assert final.audio_s == 2
 
 
 class Announcer:

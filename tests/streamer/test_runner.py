@@ -259,9 +259,13 @@ def test_an_interrupted_display_ends_every_thread() -> None:
 
     source = BlockSource(blocks(np.tile(SPEECH, 20)))
     runner = ThreadedRunner(source, caption_stream(), Interrupted(), ring_s=2.0)
+    before = set(threading.enumerate())
     with pytest.raises(KeyboardInterrupt):
         runner.run()
     assert source.stopped
+    for thread in set(threading.enumerate()) - before:
+        thread.join(20)
+        assert not thread.is_alive()
 
 
 def test_notices_keep_their_place_and_a_lost_device_ends_the_utterance() -> None:

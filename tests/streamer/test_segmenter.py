@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from streamer.segmenter import UtteranceSegmenter, longest_run, quietest_place
@@ -382,6 +382,38 @@ def test_no_voiced_stretch_of_some_length_is_lost(parts: list[Part], sighted: bo
         for stretch in re.finditer("[sqe]{3,}", part.script):
             assert kept[position + stretch.start() : position + stretch.end()].all()
         position += len(part.script)
+
+
+@st.composite
+def endpoint_settings(draw: st.DrawFn) -> EndpointSettings:
+    """Return settings of whole frames, the odd ones too."""
+    tenths = st.integers(1, 20).map(lambda count: 100 * count)
+    finished, pause, held = sorted(draw(st.tuples(tenths, tenths, tenths)))
+    return EndpointSettings(
+        pre_roll_ms=draw(tenths),
+        minimum_speech_ms=draw(tenths),
+        finished_ms=finished,
+        sentence_end=draw(st.sampled_from([0.0, 0.5, 1.0])),
+        pause_ms=pause,
+        held_ms=held,
+        blanks_ms=draw(tenths),
+        nothing_ms=draw(tenths),
+        longest_s=draw(st.sampled_from([2.0, 3.0])),
+        cut_search_s=draw(st.sampled_from([0.1, 1.0, 1.9])),
+    )
+
+
+@example([Part("n" * 30)], replace(SETTINGS, nothing_ms=100, pre_roll_ms=2_000), True)
+@settings(max_examples=60, deadline=None)
+@given(streams(), endpoint_settings(), st.booleans())
+def test_whatever_is_set_utterances_have_some_length_and_follow_each_other(
+    parts: list[Part], chosen: EndpointSettings, sighted: bool
+) -> None:
+    previous_end = 0
+    for one in run(parts, settings=chosen, sighted=sighted).utterances:
+        assert max(one.start, previous_end) < one.end <= one.heard
+        assert 0 < one.frames <= len(one.features)
+        previous_end = one.end
 
 
 @settings(max_examples=60, deadline=None)

@@ -171,6 +171,15 @@ def test_the_fastest_engine_is_taken_unless_one_is_named() -> None:
         load_engine(bundle_of("captioner"), "torch")
 
 
+@pytest.mark.parametrize("engine", ["tensorflow", "litert"])
+def test_a_library_that_keras_does_not_have_is_refused(
+    engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", "abacus")
+    with pytest.raises(UsageError, match="KERAS_BACKEND: must be tensorflow or jax, got abacus"):
+        load_engine(bundle_of("tanh-forwards"), engine)
+
+
 def test_onnx_runs_without_the_libraries_of_training() -> None:
     program = """
 import sys

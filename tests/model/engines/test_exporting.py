@@ -18,6 +18,7 @@ from model.commands.terminal import Terminal
 from model.engines import exporting
 from model.engines.engine import Engine, load_engine
 from model.engines.exporting import export_litert, export_onnx, export_tensorflow
+from model.engines.tensorflow_engine import load_tensorflow
 from model.errors import ExportError, UsageError
 from tests.model.engines.toys import noise, toy_bundle
 from train import main
@@ -30,6 +31,17 @@ BUNDLE = toy_bundle("tanh-forwards")
 @pytest.fixture(scope="module")
 def reference() -> Engine:
     return load_engine(BUNDLE, "onnx")
+
+
+@pytest.fixture(scope="module")
+def trained() -> Engine:
+    return load_tensorflow(BUNDLE)
+
+
+@pytest.fixture(autouse=True)
+def one_reference(trained: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compare with the same reference each time: it takes seconds to make."""
+    monkeypatch.setattr(exporting, "load_tensorflow", lambda bundle: trained)
 
 
 def expected(reference: Engine) -> np.ndarray:
@@ -78,6 +90,7 @@ def test_a_saved_model_stands_alone(tmp_path: Path, reference: Engine) -> None:
 
 def test_a_litert_model_stands_alone(tmp_path: Path, reference: Engine) -> None:
     path = tmp_path / "toy.tflite"
+    (tmp_path / "toy.json").write_text('{"context_frames": 1}')
     assert export_litert(BUNDLE, path) < 1e-4
     assert json.loads((tmp_path / "toy.json").read_text())["network"]["units"] == 7
     with pytest.warns(UserWarning, match="deprecated"):
@@ -89,24 +102,34 @@ def test_a_litert_model_stands_alone(tmp_path: Path, reference: Engine) -> None:
     assert not {name for name in operators if "Flex" in name}
 
 
-def test_what_differs_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exporting, "load_tensorflow", lambda bundle: Louder(load_engine(bundle)))
-    with pytest.raises(ExportError, match=r"in onnx differs from the reference by 1.0e-02"):
+@pytest.mark.parametrize(("more", "told"), [(0.01, "1.0e-02"), (np.nan, "nan")])
+def test_what_differs_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: float, told: str
+) -> None:
+    other = Louder(load_engine(BUNDLE), more)
+    monkeypatch.setattr(exporting, "load_tensorflow", lambda bundle: other)
+    with pytest.raises(ExportError, match=f"in onnx differs from the reference by {told}"):
         export_onnx(BUNDLE, tmp_path / "toy.onnx")
     assert list(tmp_path.iterdir()) == []
 
 
 class Louder:
-    """An engine whose logits are a little higher."""
+    """An engine whose logits are higher; its windows are as they should be."""
 
     name = "louder"
-    streams = False
+    streams = True
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, more: float) -> None:
         self._engine = engine
+        self._more = more
 
     def logits(self, features: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        return self._engine.logits(features, lengths) + 0.01
+        return self._engine.logits(features, lengths) + self._more
+
+    def window(
+        self, features: np.ndarray, skipped: int, states: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        return self._engine.window(features, skipped, states)
 
 
 def test_nothing_else_is_replaced(tmp_path: Path) -> None:
@@ -115,6 +138,22 @@ def test_nothing_else_is_replaced(tmp_path: Path) -> None:
         export_tensorflow(BUNDLE, tmp_path)
     with pytest.raises(UsageError, match="cannot be written"):
         export_onnx(BUNDLE, tmp_path / "mine" / "toy.onnx")
+    figures = tmp_path / "toy.json"
+    figures.write_text('["figures"]')
+    with pytest.raises(UsageError, match=r"toy\.json: is there and does not describe a network"):
+        export_litert(BUNDLE, tmp_path / "toy.tflite")
+    assert figures.read_text() == '["figures"]'
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "toy.json"]
+
+
+def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+
+    monkeypatch.setattr(tf.saved_model, "save", full)
+    with pytest.raises(UsageError, match=r"toy: cannot be written \(No space left on device\)"):
+        export_tensorflow(BUNDLE, tmp_path / "toy")
+    assert list(tmp_path.iterdir()) == []
 
 
 def run(*arguments: object) -> tuple[int, str]:
@@ -131,8 +170,12 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-def test_the_command_says_how_much_the_network_differs(tmp_path: Path) -> None:
+def test_the_command_says_how_much_the_network_differs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     save_bundle(BUNDLE, tmp_path / "bundle")
+    # Saved weights are float16.
+    monkeypatch.setattr(exporting, "load_tensorflow", load_tensorflow)
     path = tmp_path / "toy.onnx"
     arguments = ("export", "--bundle", tmp_path / "bundle", "--format", "onnx", "--output", path)
     code, shown = run(*arguments)
