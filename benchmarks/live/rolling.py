@@ -133,9 +133,11 @@ class Rolled:
 def _partials(
     final: FinalTranscript, looks: Sequence[Look], settler: WordSettler
 ) -> Iterator[PartialTranscript]:
+    shown = False
     for look in looks:
         stable, tail = settler.update(look.words, look.audio_s)
-        if stable or tail:
+        before, shown = shown, bool(stable or tail)
+        if shown or before:
             yield PartialTranscript(final.utterance, stable, tail, final.start_s, look.audio_s)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -118,6 +119,25 @@ def test_frames_that_see_the_whole_future_are_read_as_in_the_whole(model: Acoust
     np.testing.assert_allclose(session.read().log_probs[:20], expected, atol=1e-5)
 
 
+def test_later_windows_go_on_behind_the_frozen_frames_as_the_whole_would(
+    model: AcousticModel,
+) -> None:
+    # With a mean that does not change; one layer's states forwards hang on no future.
+    statistics = replace(model.bundle.statistics, prior_frames=1e9)
+    steady = AcousticModel(replace(model.bundle, statistics=statistics))
+    every, after, heard = 5, 7, features(200)
+    session = steady.session(Windows(every, after))
+    session.push(heard)
+    reading = session.read()
+    assert reading.frozen == 40
+    for start in range(0, reading.frozen, every):
+        seen = steady.log_probs(heard[: (start + every + after) * NETWORK.stride])
+        window = slice(start, start + every)
+        np.testing.assert_allclose(reading.log_probs[window], seen[window], atol=1e-4)
+    whole = steady.log_probs(heard)
+    np.testing.assert_allclose(reading.log_probs[40:], whole[40:], atol=1e-4)
+
+
 class SpyingEngine:
     """Notes how many frames each window has."""
 
@@ -128,12 +148,25 @@ class SpyingEngine:
         self.name = engine.name
         self.logits = engine.logits
         self.frames: list[int] = []
+        self.last: np.ndarray | None = None
 
     def window(
         self, features: np.ndarray, skipped: int, states: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         self.frames.append(len(features))
+        self.last = features
         return self._engine.window(features, skipped, states)
+
+
+def test_a_window_loses_the_mean_of_all_that_was_heard(model: AcousticModel) -> None:
+    engine = SpyingEngine(model.engine)
+    session = AcousticModel(model.bundle, engine).session(Windows(every=5, after=5))
+    heard = features(101) + np.linspace(0, 3, 101, dtype=np.float32)[:, None]
+    session.push(heard)
+    session.read()
+    expected = model.bundle.statistics.normalise(heard)[-engine.frames[-1] :]
+    assert len(expected) < len(heard)
+    np.testing.assert_allclose(engine.last, expected, atol=1e-5)
 
 
 def test_an_engine_that_cannot_go_on_from_its_outputs_reads_the_whole(

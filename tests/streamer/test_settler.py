@@ -90,6 +90,12 @@ def test_a_word_that_the_decoder_doubts_settles_later() -> None:
     assert words_of.update(doubted, 2.5) == ("the cat", "sat")
 
 
+def test_a_word_that_the_decoder_doubts_never_settles_before_one_that_is_sure() -> None:
+    words_of = settler(1, lag_s=1.0, late_s=0.2)
+    assert words_of.update(words("the cat", confidence=0.2), 1.4) == ("", "the cat")
+    assert words_of.update(words("the cat", confidence=0.2), 1.5) == ("the", "cat")
+
+
 CONFIDENCE_ALONE = WordStability(0.0, 1.0, 0.0, 0.0, 0.0, 0.0)
 
 
@@ -100,6 +106,17 @@ def test_words_are_shown_up_to_the_first_that_will_probably_not_stay() -> None:
     sure, doubted = words("the cat sat", confidence=0.7), words("the cat sat", confidence=0.5)
     assert words_of.update([sure[0], doubted[1], sure[2]], 1.5) == ("", "the")
     assert words_of.update(sure, 1.6) == ("", "the cat sat")
+
+
+def test_a_word_is_shown_once_it_has_stood_in_its_place_for_long_enough() -> None:
+    age_alone = WordStability(0.0, 0.0, 0.0, 1.0, 0.0, 0.0)
+    words_of = WordSettler(
+        PartialSettings(settle_lag_ms=1400, stability=1 / (1 + math.exp(-0.3))), stability=age_alone
+    )
+    assert words_of.update(words("the cat"), 1.0) == ("", "")
+    assert words_of.update(words("the hat"), 1.2) == ("", "")
+    assert words_of.update(words("the hat"), 1.4) == ("", "the")
+    assert words_of.update(words("the hat"), 1.6) == ("", "the hat")
 
 
 def test_a_word_that_is_shown_stays_on_the_screen_while_it_is_read() -> None:
