@@ -156,11 +156,11 @@ class PartialSettings:
 
     every_ms: int = 200
     settle_after: int = 3
-    stability: float = 0.8
+    stability: float = 0.78
     stickiness: float = 1.0
-    settle_lag_ms: int = 800
+    settle_lag_ms: int = 600
     settle_confidence: float = 0.5
-    settle_late_ms: int = 1400
+    settle_late_ms: int = 1100
     freeze_every_ms: int = 1000
     freeze_after_ms: int = 1200
 
