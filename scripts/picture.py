@@ -53,7 +53,6 @@ def events_until(recording: Path, moment_s: float) -> list[Event]:
         events.append(StreamStarted(source.name, model.bundle.name))
         for block in source:
             events += stream.recognize(stream.hear(block))
-            events += stream.partial(within_budget=False)
             status = stream.status(getattr(block, "end", 0))
             if status.audio_s >= moment_s:
                 return [*events, status]
