@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 
-from benchmarks.live.arguments import THREADS, busy
+from benchmarks.live.arguments import THREADS, busy, parser_of
 from model.bundle import load_bundle
 from model.commands.arguments import count
 from model.engines.engine import ENGINES, Engine, context_frames, load_engine
@@ -82,11 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0],
-        epilog=__doc__.partition("\n\n")[2],
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--model", metavar="FOLDER", type=Path, default=ROOT / "models" / "default")
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
     parser.add_argument("--rounds", metavar="N", type=count, default=15, help="default: 15")

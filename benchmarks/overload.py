@@ -37,7 +37,7 @@ from typing import Any, cast
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.live.arguments import busy
+from benchmarks.live.arguments import add_live_settings, busy, parser_of
 from benchmarks.live.options import check_output
 from benchmarks.live.playing import LossyReplay
 from lm.beam import BeamSession
@@ -359,11 +359,7 @@ def main() -> int:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0],
-        epilog=__doc__.partition("\n\n")[2],
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of(__doc__)
     parser.add_argument(
         "--slow", type=number(1, 1000), nargs="+", default=[1.0, 5.0, 50.0, 500.0], metavar="FACTOR"
     )
@@ -372,9 +368,7 @@ def parser() -> argparse.ArgumentParser:
         "--manifest", type=Path, default=MANIFEST, help="recordings (default: those of the tests)"
     )
     parser.add_argument("--limit", type=count, help="recordings, from the first (default: all)")
-    parser.add_argument("--model", type=Path, help="model bundle")
-    parser.add_argument("--config", type=Path, help="settings, such as configs/live.yaml")
-    parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
+    add_live_settings(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="where the figures go")
     return parser
 

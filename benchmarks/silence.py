@@ -26,6 +26,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.live.arguments import add_live_settings, parser_of
 from benchmarks.live.options import check_output
 from benchmarks.sounds import SOUNDS, Sound, SoundSource
 from model.acoustic import AcousticModel
@@ -159,16 +160,10 @@ def table_row(outcome: Outcome) -> str:
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     assert __doc__ is not None
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0],
-        epilog=__doc__.partition("\n\n")[2],
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--minutes", type=number(0.05, 600), default=10.0, help="of each sound")
     parser.add_argument("--only", help="sounds with this in their name")
-    parser.add_argument("--model", type=Path, help="as for run_live.py")
-    parser.add_argument("--config", type=Path, help="settings, such as configs/live.yaml")
-    parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
+    add_live_settings(parser)
     parser.add_argument("--json", type=Path, help="where the figures go, with the words' texts")
     return parser
 

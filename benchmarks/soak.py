@@ -42,6 +42,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from rich.console import Console
 
+from benchmarks.live.arguments import add_live_settings, parser_of
 from benchmarks.live.options import check_output
 from benchmarks.soaking.judging import Sample, Soak, judge
 from benchmarks.soaking.report import markdown, picture
@@ -180,11 +181,7 @@ def main() -> int:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0],
-        epilog=__doc__.partition("\n\n")[2],
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of(__doc__)
     parser.add_argument(
         "--hours", type=number(0.02, 1000), default=8.0, help="of stream (default: 8)"
     )
@@ -195,9 +192,7 @@ def parser() -> argparse.ArgumentParser:
         "--limit", type=count, default=20, help="recordings of each corpus (default: 20)"
     )
     parser.add_argument("--seed", type=int, default=1, help="of the order (default: 1)")
-    parser.add_argument("--model", type=Path, help="model bundle")
-    parser.add_argument("--config", type=Path, help="settings, such as configs/live.yaml")
-    parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
+    add_live_settings(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="where the figures go")
     parser.add_argument("--no-plot", action="store_false", dest="plot", help="write no picture")
     return parser

@@ -32,6 +32,7 @@ import numpy as np
 import onnx
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
+from benchmarks.live.arguments import parser_of
 from model.acoustic import AcousticModel
 from model.audio import read_audio
 from model.bundle import WEIGHTS_FILE, ModelBundle, load_bundle
@@ -84,11 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0],
-        epilog=__doc__.partition("\n\n")[2],
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--model", metavar="FOLDER", type=Path, default=ROOT / "models" / "default")
     parser.add_argument("--manifest", metavar="FILE", nargs="+", type=Path, required=True)
     parser.add_argument(

@@ -56,13 +56,18 @@ def new_parser(name: str, description: str | None, epilog: str) -> argparse.Argu
     )
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of :class:`benchmarks.live.options.BenchOptions` but the manifest."""
-    parser.add_argument(
-        "--limit", metavar="N", type=count, default=0, help="the first N of each corpus"
+def parser_of(documentation: str) -> argparse.ArgumentParser:
+    """Return a parser without arguments that shows what a program's docstring says."""
+    return argparse.ArgumentParser(
+        description=documentation.splitlines()[0],
+        epilog=documentation.partition("\n\n")[2],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+
+
+def add_live_settings(parser: argparse.ArgumentParser) -> None:
+    """Add ``--model``, ``--config`` and ``--set``: the settings of the live path."""
     parser.add_argument("--model", metavar="FOLDER", type=Path, help="as for run_live.py")
-    parser.add_argument("--engine", metavar="NAME", help="as for run_live.py")
     parser.add_argument("--config", metavar="FILE", type=Path, help="as for run_live.py")
     parser.add_argument(
         "--set",
@@ -72,6 +77,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         dest="overrides",
         help="as for run_live.py; may be repeated",
     )
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of :class:`benchmarks.live.options.BenchOptions` but the manifest."""
+    parser.add_argument(
+        "--limit", metavar="N", type=count, default=0, help="the first N of each corpus"
+    )
+    parser.add_argument("--engine", metavar="NAME", help="as for run_live.py")
+    add_live_settings(parser)
     parser.add_argument(
         "--json", metavar="OUT", type=Path, help="write the figures here, and the rest beside it"
     )
