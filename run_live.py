@@ -21,6 +21,7 @@ examples:
                                              names to listen for
   run_live.py --output talk.jsonl --record talk.flac
                                              keep every event and the audio
+  run_live.py --web                          captions in a browser, at http://127.0.0.1:5000
 
 exit codes: 0 finished, 1 failed while running, 2 wrong usage or configuration
 """
@@ -76,6 +77,36 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE",
         type=Path,
         help="keep the audio as .wav or .flac; --wav on it replays the session",
+    )
+    web = parser.add_argument_group("in a browser")
+    web.add_argument(
+        "--web", action="store_true", help="serve captions, recordings and learning as web pages"
+    )
+    web.add_argument(
+        "--host",
+        metavar="NAME",
+        help="name or address to listen on (default: 127.0.0.1, which only this machine "
+        "reaches); any other needs a token, which is printed once",
+    )
+    web.add_argument(
+        "--port", metavar="N", type=int, help="TCP port (default: 5000; 0: a free one)"
+    )
+    web.add_argument(
+        "--data",
+        metavar="FOLDER",
+        type=Path,
+        help="where kept recordings lie (default: ~/.local/share/live-captioner)",
+    )
+    web.add_argument(
+        "--certificate",
+        metavar="FILE",
+        type=Path,
+        help="PEM file, with --key: serve by HTTPS, which browsers ask for before they give "
+        "their microphone to another machine",
+    )
+    web.add_argument("--key", metavar="FILE", type=Path, help="PEM file of the certificate's key")
+    web.add_argument(
+        "--new-token", action="store_true", help="make a new token; the one before ends"
     )
     settings = parser.add_argument_group("how")
     settings.add_argument(

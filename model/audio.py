@@ -23,6 +23,12 @@ LONGEST_HOLE_S = 0.1
 OGG_BLOCK_S = 0.02
 """Longest block read from Ogg files: where libsndfile fails, all of a block is lost."""
 
+SLOWEST, FASTEST = 1_000, 768_000
+"""Sample rates of files that are read, Hz; others are typing errors or attacks on memory."""
+
+MOST_CHANNELS = 64
+"""Channels of files that are read."""
+
 OPEN_END = 2**63 - 1
 """What libsndfile gives as the frames of a file that was streamed and never finished."""
 
@@ -52,29 +58,47 @@ def stream_audio(path: str | Path, sample_rate: int, block_s: float) -> Iterator
         AudioFileError: If the file is missing, empty, damaged or not audio.
     """
     with open_audio(path) as file:
-        rate = file.samplerate
-        resampler = (
-            None
-            if rate == sample_rate
-            else soxr.ResampleStream(rate, sample_rate, 1, dtype="float32")
-        )
-        heard = 0
-        try:
-            for block in _read_blocks(file, block_s):
-                heard += len(block)
-                last = len(block) == 0
-                mono = np.ascontiguousarray(block.mean(axis=1, dtype=np.float32))
-                mono = mono if resampler is None else resampler.resample_chunk(mono, last=last)
-                if len(mono):
-                    yield finite(mono)
-        except soundfile.SoundFileError as error:
-            raise AudioFileError(f"{path}: damaged after {heard / rate:.2f} s: {error}") from error
-        if heard == 0:
-            raise AudioFileError(f"{path}: holds no samples; give a recording with sound in it")
-        lacking_s = (file.frames - heard) / rate
-        # The length of an MP3 file may be a guess.
-        if lacking_s > LONGEST_HOLE_S and file.format != "MP3" and file.frames != OPEN_END:
-            raise AudioFileError(f"{path}: damaged: {lacking_s:.2f} s of its sound cannot be read")
+        yield from stream_file(file, path, sample_rate, block_s)
+
+
+def stream_file(
+    file: SequentialFile, name: str | Path, sample_rate: int, block_s: float
+) -> Iterator[np.ndarray]:
+    """Yield the audio of an open file, as :func:`stream_audio` does.
+
+    Args:
+        file: As :func:`open_audio` opened it.
+        name: What errors call it.
+        sample_rate: Rate of the yielded samples, Hz.
+        block_s: Length of the blocks read from the file, seconds.
+
+    Yields:
+        float32 arrays (n,), -1 to 1.
+
+    Raises:
+        AudioFileError: If it is damaged or holds no samples.
+    """
+    rate = file.samplerate
+    resampler = (
+        None if rate == sample_rate else soxr.ResampleStream(rate, sample_rate, 1, dtype="float32")
+    )
+    heard = 0
+    try:
+        for block in _read_blocks(file, block_s):
+            heard += len(block)
+            last = len(block) == 0
+            mono = np.ascontiguousarray(block.mean(axis=1, dtype=np.float32))
+            mono = mono if resampler is None else resampler.resample_chunk(mono, last=last)
+            if len(mono):
+                yield finite(mono)
+    except soundfile.SoundFileError as error:
+        raise AudioFileError(f"{name}: damaged after {heard / rate:.2f} s: {error}") from error
+    if heard == 0:
+        raise AudioFileError(f"{name}: holds no samples; give a recording with sound in it")
+    lacking_s = (file.frames - heard) / rate
+    # The length of an MP3 file may be a guess.
+    if lacking_s > LONGEST_HOLE_S and file.format != "MP3" and file.frames != OPEN_END:
+        raise AudioFileError(f"{name}: damaged: {lacking_s:.2f} s of its sound cannot be read")
 
 
 def read_audio(path: str | Path, sample_rate: int) -> np.ndarray:
@@ -101,12 +125,19 @@ def open_audio(path: str | Path) -> SequentialFile:
         if path.stat().st_size == 0:
             raise AudioFileError(f"{path}: the file is empty (0 bytes)")
         # As bytes, so that names that are no UTF-8 are opened too.
-        return SequentialFile(os.fsencode(path))
+        file = SequentialFile(os.fsencode(path))
     except soundfile.SoundFileError as error:
         reason = getattr(error, "error_string", str(error))
         raise AudioFileError(f"{path}: not readable as {FORMATS}: {reason}") from error
     except OSError as error:
         raise AudioFileError(f"{path}: {error.strerror or error}") from error
+    if SLOWEST <= file.samplerate <= FASTEST and file.channels <= MOST_CHANNELS:
+        return file
+    file.close()
+    raise AudioFileError(
+        f"{path}: has {file.channels} channels at {file.samplerate} Hz; give at most "
+        f"{MOST_CHANNELS} channels at {SLOWEST} to {FASTEST} Hz"
+    )
 
 
 def _read_blocks(file: SequentialFile, block_s: float) -> Iterator[np.ndarray]:

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Literal
 from rich.console import Console
 from rich.table import Table
 
+from model.audio import open_audio
 from model.errors import CaptionerError, UsageError
-from model.settings import load_settings
+from model.settings import RangeError, load_settings
 from streamer.audio import SAMPLE_RATE, AudioSource
 from streamer.caption_stream import CaptionStream
 from streamer.decoders import Decoders, beside_program, build_decoders
@@ -33,7 +34,7 @@ from streamer.listening import Listener
 from streamer.microphone import MicrophoneSource
 from streamer.portaudio import PortAudio
 from streamer.recognizer import NewSettler, StreamingRecognizer
-from streamer.recorder import AudioRecorder
+from streamer.recorder import AudioRecorder, BlockRecorder
 from streamer.replay import WavReplaySource
 from streamer.runner import ThreadedRunner, run_inline
 from streamer.segmenter import UtteranceSegmenter
@@ -56,6 +57,13 @@ class LiveOptions:
     format: str | None = None
     output: Sequence[Path] = ()
     record: Path | None = None
+    web: bool = False
+    host: str | None = None
+    port: int | None = None
+    data: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    new_token: bool = False
     model: Path | None = None
     engine: EngineName | None = None
     language_model: Path | None = None
@@ -78,6 +86,8 @@ def run(options: LiveOptions) -> int:
     try:
         if options.list_devices:
             show_devices(Console())
+        elif options.web:
+            serve_pages(options)
         else:
             caption(options)
     except CaptionerError as error:
@@ -94,6 +104,9 @@ def caption(options: LiveOptions) -> None:
         CaptionerError: If the request is wrong, or a stage failed while running.
         KeyboardInterrupt: As :func:`run`.
     """
+    for name in ("host", "port", "data", "certificate", "key", "new_token"):
+        if getattr(options, name) not in (None, False):
+            raise UsageError(f"--{name.replace('_', '-')}: has use with --web only; add --web")
     settings = _settings(options)
     source = _source(options, settings)
     _check_outputs(options)
@@ -119,6 +132,24 @@ def caption(options: LiveOptions) -> None:
             run_inline(source, stream, sink)
         else:
             ThreadedRunner(source, stream, sink, settings.audio.ring_s).run()
+
+
+def serve_pages(options: LiveOptions) -> None:
+    """Serve captions to browsers until a signal ends it.
+
+    Raises:
+        CaptionerError: If the request is wrong, or the server cannot be started.
+        KeyboardInterrupt: At the second signal.
+    """
+    _check_web_options(options)
+    settings = _settings(options)
+    # Only now: the libraries of the server take long to load.
+    from streamer.web.program import WebOptions, serve
+
+    wanted = WebOptions(
+        options.certificate, options.key, options.new_token, options.model is not None
+    )
+    serve(settings, lambda: _source(options, settings), wanted)
 
 
 def show_devices(console: Console) -> None:
@@ -149,6 +180,12 @@ def _settings(options: LiveOptions) -> LiveSettings:
         settings = replace(settings, model=options.model)
     if options.engine is not None:
         settings = replace(settings, engine=options.engine)
+    web = {name: getattr(options, name) for name in ("host", "port", "data")}
+    given = {name: value for name, value in web.items() if value is not None}
+    try:
+        settings = replace(settings, web=replace(settings.web, **given))
+    except RangeError as error:
+        raise UsageError(f"--{error}") from error
     return replace(settings, decoder=_decoder_settings(options, settings.decoder))
 
 
@@ -170,6 +207,23 @@ def _decoder_settings(options: LiveOptions, settings: DecoderSettings) -> Decode
     for hotword in options.hotword:
         parse_hotword(hotword, settings.hotword_weight)
     return replace(settings, hotwords=(*settings.hotwords, *options.hotword))
+
+
+def _check_web_options(options: LiveOptions) -> None:
+    """Refuse what has no meaning for pages.
+
+    Raises:
+        UsageError: If there is such an option.
+    """
+    for name in ("format", "output", "record"):
+        if getattr(options, name):
+            raise UsageError(f"--{name}: has no use with --web, whose pages keep and download")
+    if options.speed == "max":
+        raise UsageError("--speed max: has no use with --web; upload the file on its page")
+    if (options.certificate is None) != (options.key is None):
+        raise UsageError("--certificate, --key: go together; give both")
+    for path in options.wav:
+        open_audio(path).close()
 
 
 def _source(options: LiveOptions, settings: LiveSettings) -> AudioSource:
@@ -205,7 +259,7 @@ def decoders_for(
 def build_stream(
     settings: LiveSettings,
     acoustic: AcousticModel,
-    recorder: AudioRecorder | None = None,
+    recorder: BlockRecorder | None = None,
     decoders: Decoders | None = None,
     partials: bool = True,
     settler: NewSettler = WordSettler,

@@ -21,7 +21,7 @@ from streamer.events import (
 from streamer.levels import LevelMeter
 from streamer.listening import Listener, ListenerItem
 from streamer.recognizer import StreamingRecognizer
-from streamer.recorder import AudioRecorder
+from streamer.recorder import BlockRecorder
 
 Work = ListenerItem | Notice
 
@@ -57,7 +57,7 @@ class CaptionStream:
         listener: Listener,
         recognizer: StreamingRecognizer,
         clock: Callable[[], float],
-        recorder: AudioRecorder | None = None,
+        recorder: BlockRecorder | None = None,
     ) -> None:
         self._listener = listener
         self._recognizer = recognizer

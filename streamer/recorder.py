@@ -7,7 +7,7 @@ import wave
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import numpy as np
 import soundfile
@@ -25,30 +25,29 @@ _WAV_LIMIT = 2**32 - 64
 _CannotWrite = (OSError, soundfile.SoundFileError)
 
 
-class AudioRecorder:
-    """Writes a stream to a file, FLAC or WAV by its ending: 16 kHz, mono, 16 bits.
+class BlockRecorder(Protocol):
+    """Keeps the audio of a stream, or passes it over."""
+
+    def push(self, block: AudioBlock) -> list[Notice]:
+        """Take the next block and return what the user should know."""
+        ...
+
+
+class FileRecorder:
+    """Writes a stream to an open file.
 
     Audio that was lost is written as silence, so that times in the file are stream
-    times.  Samples on a grid of 16 bits, as the microphone gives them, are kept
-    exactly, so a replay of the file gives the same captions.
-
-    Everything pushed is handed to the operating system at once in a WAV file, with
-    a header that fits; in a FLAC file all but the last half second, and a file that
-    was not closed plays up to there.
+    times.  Samples on a grid of 16 bits, as the microphone gives them, are kept exactly.
 
     Args:
-        path: The file; it must be new or empty.
-
-    Raises:
-        UsageError: If it has another ending, holds something already, or there is no
-            folder for it.
-        OutputError: If it cannot be opened.
+        file: Used by nobody else; closed with this.
+        name: What the user knows it by.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, file: AudioFile, name: str) -> None:
+        self._name = name
         self._end = 0
-        self._file: _AudioFile | None = _open(path)
+        self._file: AudioFile | None = file
 
     def push(self, block: AudioBlock) -> list[Notice]:
         """Write a block, after silence for what was lost before it.
@@ -77,13 +76,35 @@ class AudioRecorder:
 
     def _stopped_text(self, error: Exception) -> str:
         return (
-            f"{self._path}: the recording ends at {self._end / SAMPLE_RATE:.1f} s, captions go on: "
+            f"{self._name}: the recording ends at {self._end / SAMPLE_RATE:.1f} s, captions go on: "
             f"{_reason(error)}; make room on the disk, "
             "or record to another one next time"
         )
 
 
-class _AudioFile(Protocol):
+class AudioRecorder(FileRecorder):
+    """Writes a stream to a file, FLAC or WAV by its ending: 16 kHz, mono, 16 bits.
+
+    As every sample is kept exactly, a replay of the file gives the same captions.
+
+    Everything pushed is handed to the operating system at once in a WAV file, with
+    a header that fits; in a FLAC file all but the last half second, and a file that
+    was not closed plays up to there.
+
+    Args:
+        path: The file; it must be new or empty.
+
+    Raises:
+        UsageError: If it has another ending, holds something already, or there is no
+            folder for it.
+        OutputError: If it cannot be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(_open(path), str(path))
+
+
+class AudioFile(Protocol):
     """An audio file open for writing."""
 
     def write(self, pcm: np.ndarray) -> None:
@@ -93,29 +114,35 @@ class _AudioFile(Protocol):
     def close(self) -> None: ...
 
 
-class _WavFile:
-    """A WAV file whose header fits after every write, which soundfile's does only once closed."""
+class WavFile:
+    """A WAV file whose header fits after every write, which soundfile's does only once closed.
 
-    def __init__(self, path: Path) -> None:
-        self._raw = path.open("wb")
-        self._file = wave.open(self._raw, "wb")  # noqa: SIM115
+    Args:
+        raw: An empty file, open for writing; closed with this.
+    """
+
+    def __init__(self, raw: BinaryIO) -> None:
+        self._raw = raw
+        self._file = wave.open(raw, "wb")  # noqa: SIM115
         self._file.setparams((1, 2, SAMPLE_RATE, 0, "NONE", ""))
 
     def write(self, pcm: np.ndarray) -> None:
+        """Append int16 samples (n,)."""
         if self._raw.tell() + pcm.nbytes > _WAV_LIMIT:
             raise OSError(errno.EFBIG, "a WAV file holds 4 GiB, FLAC has no such limit")
         self._file.writeframes(pcm.astype("<i2").tobytes())
         self._raw.flush()
 
     def close(self) -> None:
+        """Finish the file; without samples it is left empty."""
         with self._raw:
             self._file.close()
             if not self._file.getnframes():  # A header alone would bar the next recording.
                 self._raw.truncate(0)
 
 
-def _open(path: Path) -> _AudioFile:
-    kinds: dict[str, Callable[[Path], _AudioFile]] = {".wav": _WavFile, ".flac": _open_flac}
+def _open(path: Path) -> AudioFile:
+    kinds: dict[str, Callable[[Path], AudioFile]] = {".wav": _open_wav, ".flac": _open_flac}
     kind = kinds.get(path.suffix.lower())
     if kind is None:
         raise UsageError(f"{path}: a recording must end in .flac or .wav; name it so")
@@ -130,8 +157,12 @@ def _open(path: Path) -> _AudioFile:
         ) from error
 
 
-def _open_flac(path: Path) -> _AudioFile:
-    file: _AudioFile = soundfile.SoundFile(str(path), "w", SAMPLE_RATE, 1, "PCM_16")
+def _open_wav(path: Path) -> AudioFile:
+    return WavFile(path.open("wb"))
+
+
+def _open_flac(path: Path) -> AudioFile:
+    file: AudioFile = soundfile.SoundFile(str(path), "w", SAMPLE_RATE, 1, "PCM_16")
     return file
 
 
@@ -139,7 +170,7 @@ def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or getattr(error, "error_string", None) or str(error)
 
 
-def _write_silence(file: _AudioFile, samples: int) -> None:
+def _write_silence(file: AudioFile, samples: int) -> None:
     """Write silence a second at a time: a device may be away for hours."""
     while samples > 0:
         file.write(np.zeros(min(samples, SAMPLE_RATE), np.int16))

@@ -10,7 +10,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from model.errors import CaptionerError
 from streamer.audio import SAMPLE_RATE, AudioBlock, AudioSource
@@ -44,23 +44,28 @@ def run_inline(
         sink: Takes the events.
         clock: Seconds that only rise.
     """
+    for event, emitted_s in inline_events(source, stream, clock):
+        sink.emit(event, emitted_s)
+
+
+def inline_events(
+    source: AudioSource, stream: CaptionStream, clock: Callable[[], float] = time.monotonic
+) -> Iterator[tuple[Event, float]]:
+    """Yield what :func:`run_inline` emits, each event with the seconds since the beginning."""
     began = clock()
     shown = began
     captured = 0
-
-    def take(heard: Heard) -> None:
-        for event in stream.recognize(heard):
-            sink.emit(event, clock() - began)
-
     for item in source:
-        take(stream.hear(item))
+        for event in stream.recognize(stream.hear(item)):
+            yield event, clock() - began
         if isinstance(item, AudioBlock):
             captured = item.end
         if clock() - shown >= STATUS_EVERY_S:
             shown = clock()
-            sink.emit(stream.status(captured), shown - began)
-    take(stream.end_of_audio())
-    sink.emit(stream.summary(), clock() - began)
+            yield stream.status(captured), shown - began
+    for event in stream.recognize(stream.end_of_audio()):
+        yield event, clock() - began
+    yield stream.summary(), clock() - began
 
 
 class EventQueue:

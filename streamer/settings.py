@@ -264,6 +264,96 @@ class DisplaySettings:
 
 
 @dataclass(frozen=True)
+class WebSettings:
+    """How captions are served to browsers; see :mod:`streamer.web`.
+
+    Attributes:
+        host: Name or address to listen on; any but this machine's own needs the token.
+        port: TCP port to listen on; 0 takes a free one.
+        names: Names, other than ``host``, that browsers may call the server by, as
+            behind a proxy; with any, the token is needed.
+        data: Folder of the recordings that users keep; None for ``live-captioner`` in
+            ``$XDG_DATA_HOME``, or else in ``~/.local/share``.
+        database: URL of their database, as SQLAlchemy takes it; empty for SQLite in
+            ``data``.
+        sessions: Recordings and streams transcribed at once; 0 for what the machine's
+            cores are good for.
+        viewers: Browsers that may watch the live captions at once.
+        upload_mb: Largest file that is taken, megabytes.
+        longest_s: Longest file or stream that is transcribed, seconds.
+        remembered_s: Audio of a stream that is held in memory, so that it can still be
+            kept, seconds.
+        history: Live captions remembered for those who come late.
+
+    Raises:
+        RangeError: If a value is out of its range.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 5000
+    names: tuple[str, ...] = ()
+    data: Path | None = None
+    database: str = ""
+    sessions: int = 0
+    viewers: int = 200
+    upload_mb: int = 200
+    longest_s: float = 14_400.0
+    remembered_s: float = 1200.0
+    history: int = 2000
+
+    def __post_init__(self) -> None:
+        check(
+            self,
+            Rule("must not be empty", ("host",), lambda host: bool(host.strip())),
+            between(0, 65_535, "port"),
+            between(0, 100, "sessions"),
+            between(1, 500, "viewers"),
+            between(1, 4000, "upload_mb"),
+            between(1, 86_400, "longest_s"),
+            between(0, 7200, "remembered_s"),
+            between(10, 100_000, "history"),
+        )
+
+
+@dataclass(frozen=True)
+class LearningSettings:
+    """How a model learns from corrected recordings; see :mod:`streamer.web.learning`.
+
+    Attributes:
+        recipe: YAML recipe of the training; None for the gentle one of
+            ``configs/finetune.yaml``.
+        base: Manifests of other speech that each pass draws some of, so that the model
+            forgets less.
+        test: Manifest of the recordings that every model is judged by besides the
+            user's own; never learned from.
+        minutes: Most minutes of training that may be asked for.
+        patience: Passes in a row without a lower error rate after which a training ends
+            early; 0 for never.
+        backend: Library that Keras computes with.
+        niceness: How far the training stands back behind other programs, 0 to 19.
+
+    Raises:
+        RangeError: If a value is out of its range.
+    """
+
+    recipe: Path | None = None
+    base: tuple[Path, ...] = ()
+    test: Path = Path("tests/data/speech/manifest.jsonl")
+    minutes: float = 240.0
+    patience: int = 12
+    backend: Literal["jax", "tensorflow"] = "jax"
+    niceness: int = 15
+
+    def __post_init__(self) -> None:
+        check(
+            self,
+            above(0, "minutes"),
+            at_least(0, "patience"),
+            between(0, 19, "niceness"),
+        )
+
+
+@dataclass(frozen=True)
 class LiveSettings:
     """Everything that can be set of the live captioner.
 
@@ -276,6 +366,8 @@ class LiveSettings:
         partials: How captions of an utterance that goes on are renewed.
         decoder: How the network's output becomes text.
         display: How captions look on a terminal.
+        web: How captions are served to browsers.
+        learning: How a model learns from corrected recordings.
     """
 
     model: Path = Path("models/default")
@@ -286,3 +378,5 @@ class LiveSettings:
     partials: PartialSettings = PartialSettings()
     decoder: DecoderSettings = DecoderSettings()
     display: DisplaySettings = DisplaySettings()
+    web: WebSettings = WebSettings()
+    learning: LearningSettings = LearningSettings()

@@ -144,7 +144,7 @@ class JsonLinesWriter(TextSink):
 
     def _take(self, event: Event, emitted_s: float) -> None:
         if type(event) in _TYPES:
-            self._write(json.dumps(_record(event, emitted_s)) + "\n")
+            self._write(json.dumps(event_record(event, emitted_s)) + "\n")
 
 
 class SubtitleWriter(TextSink):
@@ -383,8 +383,13 @@ class SinkGroup:
             raise OutputError(message)
 
 
-def _record(event: Event, emitted_s: float) -> dict[str, Any]:
-    """Return the JSON object of an event."""
+def event_record(event: Event, emitted_s: float) -> dict[str, Any]:
+    """Return the JSON object of an event that :class:`JsonLinesWriter` writes.
+
+    Args:
+        event: Any but a :class:`~streamer.events.Status`.
+        emitted_s: Seconds since the stream began, by the wall clock.
+    """
     record: dict[str, Any] = {"type": _TYPES[type(event)]}
     if isinstance(event, StreamStarted):
         record["schema"] = SCHEMA_VERSION

@@ -15,15 +15,10 @@ from matplotlib.ticker import MultipleLocator
 from mpl_toolkits.mplot3d.axes3d import Axes3D
 
 from model.features import FeatureExtractor, FeatureSettings, Kind, mel_edges
+from model.pictures import DB_OF_LOG, POWER_COLOURS, SHOWN_DB, WAVE, envelope, level_range, means
 
 RESOLUTION = 110
 """Dots an inch."""
-
-SHOWN_DB = 80.0
-"""From the loudest to what is drawn as silence."""
-
-DB_OF_LOG = 10 / np.log(10)
-"""From the logarithm of a power to decibels."""
 
 COLUMNS = 2_000
 """Most points along the time axis; of a longer recording several frames become their mean."""
@@ -34,7 +29,7 @@ SURFACE_TIMES, SURFACE_BINS = 200, 120
 MARKED_HZ = (250, 500, 1_000, 2_000, 4_000, 8_000, 16_000)
 """Frequencies at which the mel axis is marked, so far as it reaches."""
 
-WAVE, POWER_COLOURS, CEPSTRUM_COLOURS = "#4878a8", "magma", "RdBu_r"
+CEPSTRUM_COLOURS = "RdBu_r"
 
 
 @dataclass(frozen=True)
@@ -122,14 +117,7 @@ def _plane(samples: np.ndarray, settings: FeatureSettings, kind: Kind) -> _Plane
     features = FeatureExtractor(replace(settings, kind=kind)).extract(samples)
     step = -(-len(features) // COLUMNS)
     start_s = (settings.window - settings.hop) / 2 / settings.sample_rate
-    return _Plane(_means(features, step), start_s, start_s + len(features) * settings.frame_s)
-
-
-def _means(values: np.ndarray, step: int) -> np.ndarray:
-    """Return the mean of every ``step`` rows; the last may be of fewer."""
-    starts = np.arange(0, len(values), step)
-    counts = np.diff(starts, append=len(values))
-    return np.add.reduceat(values, starts, axis=0) / counts[:, None]
+    return _Plane(means(features, step), start_s, start_s + len(features) * settings.frame_s)
 
 
 def _levels(samples: np.ndarray, settings: FeatureSettings) -> _Plane:
@@ -141,10 +129,9 @@ def _levels(samples: np.ndarray, settings: FeatureSettings) -> _Plane:
 
 
 def _draw_waveform(axes: Axes, samples: np.ndarray, sample_rate: int) -> None:
-    step = -(-len(samples) // COLUMNS)
-    starts = np.arange(0, len(samples), step)
-    low, high = (bound.reduceat(samples, starts) for bound in (np.minimum, np.maximum))
-    times = starts / sample_rate
+    columns = min(COLUMNS, len(samples))
+    low, high = envelope(samples, columns)
+    times = np.arange(columns) * len(samples) / columns / sample_rate
     axes.fill_between(times, low, high, color=WAVE, linewidth=0.6)
     axes.axhline(0, color="black", linewidth=0.4)
     largest = max(float(np.abs(samples).max()), 1e-3)
@@ -155,7 +142,7 @@ def _draw_waveform(axes: Axes, samples: np.ndarray, sample_rate: int) -> None:
 
 
 def _draw_spectrogram(axes: Axes, levels: _Plane, settings: FeatureSettings) -> None:
-    low, high = _range(levels.values, SHOWN_DB)
+    low, high = level_range(levels.values, SHOWN_DB)
     edges = np.array([settings.bins.start - 0.5, settings.bins.stop - 0.5]) * _bin_hz(settings)
     image = levels.draw(axes, *edges, vmin=low, vmax=high, cmap=POWER_COLOURS)
     axes.set_ylim(max(0.0, edges[0]), edges[1])
@@ -166,7 +153,7 @@ def _draw_spectrogram(axes: Axes, levels: _Plane, settings: FeatureSettings) -> 
 
 def _draw_log_mels(axes: Axes, samples: np.ndarray, settings: FeatureSettings) -> None:
     plane = _plane(samples, settings, "log_mel")
-    low, high = _range(plane.values, SHOWN_DB / DB_OF_LOG)
+    low, high = level_range(plane.values, SHOWN_DB / DB_OF_LOG)
     image = plane.draw(axes, -0.5, settings.mels - 0.5, vmin=low, vmax=high, cmap=POWER_COLOURS)
     centres = mel_edges(settings)[1:-1]
     marked = [hz for hz in MARKED_HZ if centres[0] <= hz <= centres[-1]]
@@ -202,9 +189,9 @@ def _draw_spectrum(axes: Axes, levels: _Plane, settings: FeatureSettings) -> Non
 
 
 def _draw_surface(axes: Axes3D, levels: _Plane, settings: FeatureSettings) -> None:
-    by_time = _means(levels.values, -(-len(levels.values) // SURFACE_TIMES))
-    shown = _means(by_time.T, -(-by_time.shape[1] // SURFACE_BINS))
-    low, high = _range(shown, SHOWN_DB)
+    by_time = means(levels.values, -(-len(levels.values) // SURFACE_TIMES))
+    shown = means(by_time.T, -(-by_time.shape[1] // SURFACE_BINS))
+    low, high = level_range(shown, SHOWN_DB)
     times = np.linspace(levels.start_s, levels.end_s, shown.shape[1])
     bins = np.linspace(settings.bins.start, settings.bins.stop - 1, len(shown))
     axes.plot_surface(
@@ -224,13 +211,6 @@ def _draw_surface(axes: Axes3D, levels: _Plane, settings: FeatureSettings) -> No
     axes.set_title("Spectrogram as a surface", y=1.07)
     axes.view_init(elev=48, azim=-58)
     axes.set_box_aspect((1.5, 1.2, 0.9), zoom=1.02)
-
-
-def _range(values: np.ndarray, shown: float) -> tuple[float, float]:
-    """Return what is drawn darkest and brightest, a twentieth of ``shown`` apart or more."""
-    lowest, highest = float(values.min()), float(values.max())
-    low = max(lowest, highest - shown)
-    return low, max(highest, low + shown / 20)
 
 
 def _bin_hz(settings: FeatureSettings) -> float:

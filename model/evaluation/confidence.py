@@ -60,6 +60,33 @@ def wer_interval(
     return _percentiles(errors, words, resamples)
 
 
+def difference_interval(
+    before: Sequence[ErrorRates],
+    after: Sequence[ErrorRates],
+    speakers: Sequence[Hashable],
+    resamples: int = RESAMPLES,
+) -> Interval | None:
+    """Return the bootstrap interval of how much the word error rate rises between two readings.
+
+    Both are of the same recordings, which are drawn together (the paired bootstrap of
+    Bisani and Ney, 2004), so that what makes a recording hard counts in neither.
+
+    Args:
+        before: Errors of each recording, once.
+        after: Errors of each in the other reading.
+        speakers: As in :func:`wer_interval`.
+        resamples: Likewise.
+
+    Returns:
+        None where there are fewer than two recordings.
+    """
+    more = [
+        ErrorRates(one.words, other.word_errors - one.word_errors)
+        for one, other in zip(before, after, strict=True)
+    ]
+    return wer_interval(more, speakers, resamples)
+
+
 def _sums(counts: np.ndarray, speakers: Sequence[Hashable]) -> np.ndarray:
     """Return the sum of the counts of each speaker."""
     sums = dict.fromkeys(speakers, 0)

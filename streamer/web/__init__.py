@@ -1,0 +1,1 @@
+"""Captions, recordings and learning in a browser."""

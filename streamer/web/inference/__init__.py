@@ -1,0 +1,1 @@
+"""What the model makes of recordings whose words are known."""

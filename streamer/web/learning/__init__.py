@@ -1,0 +1,1 @@
+"""A model that learns from the corrections that its users make."""

@@ -1,0 +1,1 @@
+"""The recordings that users keep: audio, transcripts and their corrections."""
