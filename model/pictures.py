@@ -97,7 +97,7 @@ def envelope(samples: Samples, columns: int) -> tuple[np.ndarray, np.ndarray]:
     low, high = np.zeros(columns), np.zeros(columns)
     edges = _edges(len(samples), columns)
     for first, last in _pieces(edges):
-        piece = samples[edges[first] : max(edges[last], edges[first] + 1)]
+        piece = samples[edges[first] : max(edges[last], edges[last - 1] + 1)]
         if len(piece):
             starts = np.minimum(edges[first:last] - edges[first], len(piece) - 1)
             low[first:last] = np.minimum.reduceat(piece, starts)

@@ -23,7 +23,7 @@ from model.errors import CaptionerError, UsageError
 from model.settings import RangeError, load_settings
 from streamer.audio import SAMPLE_RATE, AudioSource
 from streamer.caption_stream import CaptionStream
-from streamer.decoders import Decoders, beside_program, build_decoders
+from streamer.decoders import Decoders, Loaded, beside_program, build_decoders
 from streamer.detector import AboveNoiseDetector, WebRtcDetector
 from streamer.devices import list_devices
 from streamer.display import CaptionDisplay, default_sink
@@ -249,11 +249,15 @@ def load_model(path: Path, engine: str = "auto") -> AcousticModel:
 
 
 def decoders_for(
-    settings: LiveSettings, acoustic: AcousticModel, thrifty: bool = False
+    settings: LiveSettings,
+    acoustic: AcousticModel,
+    thrifty: bool = False,
+    loaded: Loaded | None = None,
 ) -> Decoders:
     """Return the decoders that ``settings`` ask for; see :func:`build_decoders`."""
     frame_s = acoustic.frame_samples / SAMPLE_RATE
-    return build_decoders(settings.decoder, acoustic.bundle.alphabet, frame_s, thrifty)
+    alphabet = acoustic.bundle.alphabet
+    return build_decoders(settings.decoder, alphabet, frame_s, thrifty, loaded=loaded)
 
 
 def build_stream(

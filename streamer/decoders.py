@@ -15,6 +15,7 @@ from lm.language_model import LanguageModel
 from lm.loading import load_tuned
 from lm.reference import ReferenceDecoder
 from lm.search import SearchSettings
+from lm.tuned import TunedDecoder
 from model.alphabet import Alphabet
 from model.errors import UsageError
 from streamer.events import Notice
@@ -52,12 +53,35 @@ def beside_program(path: Path) -> Path:
     return beside if not os.path.exists(path) and os.path.exists(beside) else path
 
 
+Loaded = tuple[LanguageModel, TunedDecoder]
+"""A language model, which any number of decoders may share, and what was tuned for it."""
+
+
+def load_language_model(settings: DecoderSettings) -> Loaded | None:
+    """Load the language model that ``settings`` ask for, or None where they ask for none.
+
+    Raises:
+        UsageError: If it cannot be used.
+    """
+    if settings.language_model is None or settings.kind == "greedy":
+        return None
+    path = beside_program(settings.language_model)
+    if settings.kind == "auto" and _is_shipped(settings) and not path.exists():
+        return None
+    return load_tuned(path, settings.unigrams)
+
+
+def _is_shipped(settings: DecoderSettings) -> bool:
+    return settings.language_model == SHIPPED_LANGUAGE_MODEL
+
+
 def build_decoders(
     settings: DecoderSettings,
     alphabet: Alphabet,
     frame_s: float,
     thrifty: bool = False,
     clock: Callable[[], float] = time.perf_counter,
+    loaded: Loaded | None = None,
 ) -> Decoders:
     """Return the decoders that ``settings`` ask for.
 
@@ -69,6 +93,7 @@ def build_decoders(
         thrifty: Whether partials may be read by narrower beams when decoding is too slow
             for the stream.
         clock: Seconds that only rise; used for the cost of decoding alone.
+        loaded: The language model of the same settings, if it was loaded before.
 
     Raises:
         UsageError: If a language model or a file of hotwords cannot be used, a hotword
@@ -76,12 +101,12 @@ def build_decoders(
     """
     if settings.language_model is None or settings.kind == "greedy":
         return _greedy(settings, alphabet)
-    path = beside_program(settings.language_model)
-    shipped = settings.language_model == SHIPPED_LANGUAGE_MODEL
-    if settings.kind == "auto" and shipped and not path.exists():
+    loaded = loaded or load_language_model(settings)
+    if loaded is None:
+        path = beside_program(settings.language_model)
         notice = Notice("no_language_model", _MISSING.format(path))
         return replace(_greedy(settings, alphabet), notices=(notice,))
-    model, tuned = load_tuned(path, settings.unigrams)
+    model, tuned = loaded
     search = _chosen(settings, tuned.search)
     if settings.kind == "reference":
         return _reference(settings, alphabet, model, search)

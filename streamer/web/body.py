@@ -71,4 +71,11 @@ def _check_fields(found: dict[str, Any], fields: Mapping[str, type]) -> None:
             raise Unprocessable(f"{name}: must be of type {_NAMES[fields[name]]}")
 
 
-_NAMES = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
+_NAMES = {
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    str: "string",
+    list: "array",
+    dict: "object",
+}

@@ -105,6 +105,6 @@ class SessionDesk:
 
 _ENDING = "the server is being stopped"
 _FULL = (
-    "all {} places are taken: as many recordings and streams are being transcribed now as "
+    "all places ({}) are taken: as many recordings and streams are being transcribed now as "
     "this machine can do in time; try again when one has ended"
 )

@@ -248,7 +248,9 @@ class LiveHub:
         """
         with self._lock:
             if wanted and self._source is None:
-                raise Conflict("nothing is heard now, so nothing can be kept; look at the microphone")
+                raise Conflict(
+                    "nothing is heard now, so nothing can be kept; look at the microphone"
+                )
             kept = self._keeper.keep(title, self._models.name) if wanted else self._keeper.finish()
             self._wanted_title = title if wanted else None
             self._tell({"type": "keeping", "keeping": wanted, "recording": self.recording})

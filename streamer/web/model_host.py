@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lm.decoder import Decoder
 from streamer.app import build_stream, decoders_for, load_model
 from streamer.caption_stream import CaptionStream
+from streamer.decoders import Decoders, load_language_model
 from streamer.recorder import BlockRecorder
 from streamer.settings import LiveSettings
 
@@ -37,8 +37,9 @@ class ModelHost:
         self._acoustic = load_model(settings.model, settings.engine)
         self._path = settings.model
         self._listeners: list[Callable[[], None]] = []
+        self._language_model = load_language_model(settings.decoder)
         # Found out now: what is wrong with the decoders' settings, and their notices.
-        self.notices = decoders_for(settings, self._acoustic).notices
+        self.notices = self._decoders(self._acoustic).notices
 
     @property
     def acoustic(self) -> AcousticModel:
@@ -66,12 +67,12 @@ class ModelHost:
             thrifty: Whether partials may be read more cheaply when the machine is slow.
         """
         acoustic = self._acoustic
-        decoders = decoders_for(self._settings, acoustic, thrifty)
+        decoders = self._decoders(acoustic, thrifty)
         return build_stream(self._settings, acoustic, recorder, decoders, partials)
 
     def decoder(self) -> Decoder:
         """Return a decoder of finals that nobody else uses."""
-        return decoders_for(self._settings, self._acoustic).final
+        return self._decoders(self._acoustic).final
 
     def use(self, path: Path) -> None:
         """Let later streams use another model, and tell those who listen.
@@ -82,10 +83,13 @@ class ModelHost:
         """
         with self._exchange:
             acoustic = load_model(path, self._settings.engine)
-            decoders_for(replace(self._settings, model=path), acoustic)
+            self._decoders(acoustic)
             self._acoustic, self._path = acoustic, path
         for listener in self._listeners:
             listener()
+
+    def _decoders(self, acoustic: AcousticModel, thrifty: bool = False) -> Decoders:
+        return decoders_for(self._settings, acoustic, thrifty, self._language_model)
 
     def on_exchange(self, listener: Callable[[], None]) -> None:
         """Call ``listener`` whenever another model has come into use."""

@@ -156,7 +156,7 @@ def _greet(server: WebServer, host: str, scheme: str, token: str, guarded: bool)
     """Say where the page is, and the token if it is new."""
     name = f"[{host}]" if ":" in host else host
     address = f"{scheme}://{name}:{server.port}/"
-    print(f"Captions at {address}  (Ctrl-C ends)", file=sys.stderr, flush=True)
+    print(f"Captions at {address} (Ctrl-C ends)", file=sys.stderr, flush=True)
     if token:
         print(
             f"The token, shown this once: {token}\nOpen {address}?token={token}",

@@ -125,11 +125,11 @@ class WholeSends:
             self._connection.shutdown(socket.SHUT_RDWR)
 
 
-class _Gateway(wsgi.Gateway_10):  # type: ignore[misc]
+class _Gateway(wsgi.Gateway_10):
     """Gives WebSockets their connection."""
 
-    def get_environ(self) -> dict[str, Any]:
-        environ: dict[str, Any] = super().get_environ()
+    def get_environ(self) -> dict[str, Any]:  # type: ignore[override]
+        environ: dict[str, Any] = super().get_environ()  # type: ignore[no-untyped-call]
         environ["captioner.socket"] = self.req.conn.socket
         if environ.get("HTTP_UPGRADE", "").lower() == "websocket":
             # With this name simple-websocket raises StopIteration when it has ended, so that
@@ -294,7 +294,10 @@ class WebServer(wsgi.Server):
     def bind_socket(socket_: socket.socket, bind_addr: tuple[str, int]) -> socket.socket:
         """Bind a socket, or close it."""
         try:
-            return wsgi.Server.bind_socket(socket_, bind_addr)
+            bound: socket.socket = wsgi.Server.bind_socket(  # type: ignore[no-untyped-call]
+                socket_, bind_addr
+            )
+            return bound
         except OSError:
             socket_.close()
             raise

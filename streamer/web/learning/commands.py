@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -12,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from model.errors import CaptionerError
@@ -51,14 +54,21 @@ class TrainCommand:
         arguments: The command line of ``train.py``.
         settings: Backend and niceness.
         lock: File that tells another process that this one works.
+        compiled: Folder in which JAX keeps what it compiled, which takes longer than some
+            trainings; made when missing.
     """
 
     def __init__(
-        self, arguments: Sequence[str | Path], settings: LearningSettings, lock: Path
+        self,
+        arguments: Sequence[str | Path],
+        settings: LearningSettings,
+        lock: Path,
+        compiled: Path,
     ) -> None:
         self._arguments = [str(argument) for argument in arguments]
         self._settings = settings
         self._lock = lock
+        self._compiled = compiled
         self._change = threading.Lock()
         self._process: subprocess.Popen[str] | None = None
         self._stopped = False
@@ -110,7 +120,11 @@ class TrainCommand:
         return subprocess.Popen(
             [*command, *self._arguments],
             cwd=REPOSITORY,
-            env={**os.environ, "KERAS_BACKEND": self._settings.backend},
+            env={
+                **os.environ,
+                "KERAS_BACKEND": self._settings.backend,
+                "JAX_COMPILATION_CACHE_DIR": str(self._compiled / _processor()),
+            },
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -118,6 +132,16 @@ class TrainCommand:
             errors="replace",
             start_new_session=True,  # Ctrl-C at the server's terminal is the server's alone.
         )
+
+
+@cache
+def _processor() -> str:
+    """Return what tells this processor from others, whose compiled code may not run here."""
+    known = platform.machine()
+    with suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
+        known += next((line for line in lines if line.lower().startswith(("flags", "feat"))), "")
+    return hashlib.sha256(known.encode()).hexdigest()[:16]
 
 
 def _hear(

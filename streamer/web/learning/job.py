@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from streamer.web.learning.registry import NAME, RegistryError
+from streamer.web.learning.registry import NAME, LearningError
 from streamer.web.learning.run_folder import Course
 from streamer.web.private import write_private
 
@@ -90,7 +90,7 @@ def read_job(folder: Path) -> JobRecord | None:
     One that ran when it was written was interrupted.
 
     Raises:
-        RegistryError: If its file is damaged.
+        LearningError: If its file is damaged.
     """
     path = folder / JOB_FILE
     try:
@@ -98,7 +98,7 @@ def read_job(folder: Path) -> JobRecord | None:
             return None
         record = _from_plain(json.loads(path.read_text(encoding="utf-8")))
     except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
-        raise RegistryError(
+        raise LearningError(
             f"{path}: cannot be read ({error}); delete it to forget the last training"
         ) from error
     if record.state != "running":
@@ -112,13 +112,13 @@ def write_job(folder: Path, record: JobRecord) -> None:
     """Remember a job.
 
     Raises:
-        RegistryError: If that cannot be written.
+        LearningError: If that cannot be written.
     """
     path = folder / JOB_FILE
     try:
         write_private(path, (json.dumps(asdict(record), indent=1) + "\n").encode())
     except OSError as error:
-        raise RegistryError(
+        raise LearningError(
             f"{path}: cannot be written ({error.strerror or error}); make room, and try again"
         ) from error
 

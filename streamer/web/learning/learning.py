@@ -23,6 +23,7 @@ from streamer.web.learning.registry import (
     NAME,
     SHIPPED,
     LearnedModel,
+    LearningError,
     Registry,
     model_in_use,
 )
@@ -110,7 +111,7 @@ class Learning:
         shipped: Path,
         record: JobRecord | None,
     ) -> None:
-        self._workshop = replace(workshop, material=self.material, recordings=library.ids)
+        self._workshop = workshop
         self._library = library
         self._models = models
         self._shipped = shipped
@@ -134,7 +135,7 @@ class Learning:
             settings: How it is learned, and what captions are read with.
 
         Raises:
-            RegistryError: If what is remembered is damaged, or the folder cannot be written.
+            LearningError: If what is remembered is damaged, or the folder cannot be written.
         """
         registry = Registry(folder / MODELS_FOLDER)
         jobs = folder / JOBS_FOLDER
@@ -207,6 +208,10 @@ class Learning:
             ]
             self._material = (time.monotonic(), found)
             return found
+
+    def recordings(self) -> set[str]:
+        """Return the ids of all recordings of the library."""
+        return self._library.ids()
 
     def lacking(self) -> str:
         """Return what is missing for a training, as a sentence; "" where nothing is."""
@@ -351,6 +356,7 @@ class Learning:
         Raises:
             Conflict: If there is nothing to export, or a recording is deleted meanwhile.
             AudioFileError: If a recording cannot be read.
+            LearningError: If it cannot be written.
         """
         material = [one for one in self.material() if one.cut.clips]
         if not material:
@@ -358,8 +364,14 @@ class Learning:
         export = Export(self._workshop.folder / f"{EXPORT_PREFIX}{uuid4().hex}")
         try:
             write_corpus(material, export.folder)
-            if not {one.recording.id for one in material} <= self._library.ids():
+            if not {one.recording.id for one in material} <= self.recordings():
                 raise Conflict("a recording was deleted meanwhile; export the others once more")
+        except OSError as error:
+            export.close()
+            raise LearningError(
+                f"the export cannot be written ({error.strerror or error}); make room, and "
+                "try again"
+            ) from error
         except BaseException:
             export.close()
             raise
@@ -390,7 +402,7 @@ class Learning:
             self._delete_exports()
 
     def _start(self, record: JobRecord) -> None:
-        self._runner = JobRunner(record, self._workshop)
+        self._runner = JobRunner(record, self._workshop, self)
         self._runner.start()
 
     def _require_idle(self) -> None:
@@ -443,8 +455,6 @@ def _workshop(folder: Path, registry: Registry, settings: LiveSettings) -> Works
         language_model=_if_there(_found(language_model)),
         test=_if_there(_found(learning.test)),
         registry=registry,
-        material=list,
-        recordings=set,
     )
 
 

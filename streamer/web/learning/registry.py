@@ -29,8 +29,10 @@ NAME = re.compile(r"mine-[1-9][0-9]{0,5}")
 SCHEMA = 1
 
 
-class RegistryError(CaptionerError):
-    """What is remembered of the learned models cannot be read or written."""
+class LearningError(CaptionerError):
+    """What is remembered of learning, or written for it, cannot be read or written."""
+
+    status = 503
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class Registry:
         folder: Of the models; made when missing.
 
     Raises:
-        RegistryError: If the file is damaged, or the folder cannot be made.
+        LearningError: If the file is damaged, or the folder cannot be made.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -118,15 +120,23 @@ class Registry:
         return f"mine-{state.made}"
 
     def sides(self, recordings: Iterable[str]) -> dict[str, Side]:
-        """Decide what each recording is used for, and remember it for good."""
+        """Decide what each recording is used for, and remember it; see :func:`sides`.
+
+        What a model has learned from never judges, and what is held out is never learned
+        from.  Only where nothing is held out any more, as after deletions, those that no
+        model has learned from yet are decided anew.
+        """
         names = tuple(recordings)
-        chosen = sides(names, self._state.sides)
-        if any(name not in self._state.sides for name in names):
-            self._changed(
-                lambda state: replace(state, sides={**state.sides, **sides(names, state.sides)})
-            )
-            chosen = sides(names, self._state.sides)
-        return chosen
+
+        def decided(state: RegistryState) -> dict[str, Side]:
+            chosen = sides(names, state.sides)
+            if "held_out" in chosen.values():
+                return chosen
+            learned = {name for model in state.models for name in model.recordings}
+            return sides(names, {name: "train" for name in state.sides if name in learned})
+
+        state = self._changed(lambda s: replace(s, sides={**s.sides, **decided(s)}))
+        return {name: state.sides[name] for name in names}
 
     def add(self, model: LearnedModel) -> None:
         """Remember a model whose bundle is in its folder already."""
@@ -198,7 +208,7 @@ class Registry:
         """Change what is remembered, in the file first.
 
         Raises:
-            RegistryError: If it cannot be written; all stays as it was.
+            LearningError: If it cannot be written; all stays as it was.
         """
         with self._change:
             state = change(self._state)
@@ -215,7 +225,7 @@ def model_in_use(folder: Path) -> Path | None:
         folder: Of the data: the library's.
 
     Raises:
-        RegistryError: If what is remembered is damaged.
+        LearningError: If what is remembered is damaged.
     """
     models = folder / MODELS_FOLDER
     path = models / _read(models / REGISTRY_FILE).in_use
@@ -238,7 +248,7 @@ def _read(path: Path) -> RegistryState:
             raise ValueError("was written by another version of the program")
         return _state(record)
     except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
-        raise RegistryError(
+        raise LearningError(
             f"{path}: cannot be read ({error}); mend it, or delete it to begin with the "
             "program's own model and without the learned ones"
         ) from error
@@ -264,7 +274,7 @@ def _write(path: Path, state: RegistryState) -> None:
         raise _unwritable(path, error) from error
 
 
-def _unwritable(path: Path, error: OSError) -> RegistryError:
-    return RegistryError(
+def _unwritable(path: Path, error: OSError) -> LearningError:
+    return LearningError(
         f"{path}: cannot be written ({error.strerror or error}); make room, and try again"
     )

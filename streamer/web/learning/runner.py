@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from model.errors import CaptionerError
 from streamer.settings import LearningSettings
@@ -34,6 +34,11 @@ PASS_S = 300.0
 that judging after every pass does not take longer than training."""
 
 MOST_COPIES = 100
+
+BUCKETS_S = (4, 9, 17)
+"""Lengths to which clips are padded; each must be compiled, which takes longer than padding."""
+
+COMPILED_FOLDER = "compiled"
 LOG_STEPS = 5
 CHECKPOINT_MINUTES = 1
 
@@ -65,8 +70,6 @@ class Workshop:
         language_model: What their outputs are read with besides greedily, if anything.
         test: Manifest of the test recordings, if there is one.
         registry: Of the learned models.
-        material: Gives the corrected recordings as they are now.
-        recordings: Gives the ids of all recordings that there are.
     """
 
     folder: Path
@@ -75,8 +78,18 @@ class Workshop:
     language_model: Path | None
     test: Path | None
     registry: Registry
-    material: Callable[[], Sequence[CutRecording]]
-    recordings: Callable[[], set[str]]
+
+
+class Material(Protocol):
+    """What there is to learn from."""
+
+    def material(self) -> Sequence[CutRecording]:
+        """Return the corrected recordings as they are now."""
+        ...
+
+    def recordings(self) -> set[str]:
+        """Return the ids of all recordings that there are now."""
+        ...
 
 
 class _Ended(Exception):
@@ -89,10 +102,12 @@ class JobRunner:
     Args:
         record: The job: a new one, or one to go on with.
         workshop: What it works with.
+        source: What it learns from.
     """
 
-    def __init__(self, record: JobRecord, workshop: Workshop) -> None:
+    def __init__(self, record: JobRecord, workshop: Workshop, source: Material) -> None:
         self._workshop = workshop
+        self._source = source
         self._folder = workshop.folder / record.name
         self._record = replace(record, state="running", message="", stopping=False)
         self._change = threading.Lock()
@@ -114,7 +129,7 @@ class JobRunner:
         """Begin.
 
         Raises:
-            RegistryError: If the job cannot be remembered.
+            LearningError: If the job cannot be remembered.
         """
         self._update()
         self._thread.start()
@@ -168,7 +183,7 @@ class JobRunner:
 
     def _prepare(self) -> None:
         self._begin("preparing")
-        material = self._workshop.material()
+        material = self._source.material()
         seconds = sum(one.seconds for one in material if one.side == "train")
         self._update(
             recordings=_ids(material, "train"),
@@ -177,7 +192,7 @@ class JobRunner:
         )
         self._write(material)
         # One that was deleted just before its id was noted here is not asked for by forget.
-        if not {*self._record.recordings, *self._record.held_out} <= self._workshop.recordings():
+        if not {*self._record.recordings, *self._record.held_out} <= self._source.recordings():
             self._ending = "void"
             raise _Ended
         self._update(prepared=True)
@@ -217,6 +232,8 @@ class JobRunner:
             yield from settings.base
         if settings.recipe is not None:
             yield from ("--config", settings.recipe)
+        else:
+            yield from ("--set", f"training.bucket_s={list(BUCKETS_S)}")
         for override in (
             f"minutes={self._record.minutes}",
             f"log_steps={LOG_STEPS}",
@@ -274,6 +291,7 @@ class JobRunner:
         record, registry = self._record, self._workshop.registry
         steps, minutes = steps_of(self._candidate)
         make_private(self._candidate)
+        shutil.rmtree(registry.path(record.name), ignore_errors=True)
         os.replace(self._candidate, registry.path(record.name))
         registry.add(
             LearnedModel(
@@ -295,8 +313,9 @@ class JobRunner:
         say: Callable[[str], None] = lambda text: None,
     ) -> bool:
         """Run a command of ``train.py``; return whether it finished."""
-        lock = self._folder / "lock"
-        command = TrainCommand(list(arguments), self._workshop.settings, lock)
+        workshop = self._workshop
+        places = (self._folder / "lock", workshop.folder / COMPILED_FOLDER)
+        command = TrainCommand(list(arguments), workshop.settings, *places)
         with self._change:
             if self._ending:
                 raise _Ended
@@ -332,10 +351,13 @@ class JobRunner:
             self._record = replace(self._record, done=done, total=total)
 
     def _update(self, **values: Any) -> None:
-        """Change the record and remember it."""
+        """Change the record, and remember it before others see it."""
         with self._change:
-            self._record = replace(self._record, **values)
-            write_job(self._workshop.folder, self._record)
+            record = replace(self._record, **values)
+            try:
+                write_job(self._workshop.folder, record)
+            finally:
+                self._record = record
 
     def _state_at_end(self, otherwise: State = "stopped") -> State:
         ending = self._ending

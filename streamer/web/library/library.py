@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
@@ -18,55 +16,32 @@ from sqlalchemy import func, select
 from model.errors import UsageError
 from model.files import check_folder
 from streamer.web.errors import Conflict, NotFound, Unprocessable
+from streamer.web.keeping import Origin
 from streamer.web.library import shelf
 from streamer.web.library.audio_files import WavSamples, sync_folder
 from streamer.web.library.corrections import Aligner, Models
 from streamer.web.library.database import Database
-from streamer.web.library.errors import LibraryError
+from streamer.web.library.errors import LibraryError, explained
+from streamer.web.library.folder_lock import locked
 from streamer.web.library.kept import KeptRecording
 from streamer.web.library.pictures import Kind, PictureCache
 from streamer.web.library.recovery import pair, recover
 from streamer.web.library.searching import folded
 from streamer.web.library.tables import RecordingRow
-from streamer.web.library.transcripts import Origin, Page, Recording, Revision, Segment
-from streamer.web.private import make_private_file, make_private_folder
+from streamer.web.library.transcripts import (
+    CorrectedRecording,
+    Page,
+    Recording,
+    Revision,
+    Segment,
+    corrected_in,
+)
+from streamer.web.private import make_private_folder
 
 SYNC_S = 2.0
 """Seconds after which the disk has the audio that was pushed."""
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class CorrectedSegment:
-    """What was said in an utterance, as a user wrote it.
-
-    Attributes:
-        start_s: Where it starts, seconds.
-        end_s: Where it ends.
-        text: May be empty: nothing was said.
-    """
-
-    start_s: float
-    end_s: float
-    text: str
-
-
-@dataclass(frozen=True)
-class CorrectedRecording:
-    """A recording whose transcript a user found right.
-
-    Attributes:
-        id: 32 hexadecimal digits.
-        title: May be empty.
-        audio: WAV file, 16 kHz, mono.
-        segments: All that is in it.
-    """
-
-    id: str
-    title: str
-    audio: Path
-    segments: tuple[CorrectedSegment, ...]
 
 
 class Library:
@@ -107,10 +82,10 @@ class Library:
             LibraryError: If another program uses the folder, if it cannot be written, or if
                 the database cannot be used or does not belong to it.
         """
-        with _explained(folder):
+        with explained(folder):
             make_private_folder(folder)
             make_private_folder(folder / "audio")
-            lock = _locked(folder / "lock")
+            lock = locked(folder / "lock")
             try:
                 opened = Database.open(folder, database)
                 try:
@@ -139,7 +114,7 @@ class Library:
         with self._database.writing() as session:
             shelf.add_recording(session, id, title, origin, model)
         try:
-            with _explained(self._folder):
+            with explained(self._folder):
                 kept = KeptRecording(id, self._path(id), self._database, self._remove)
                 sync_folder(self._audio)
         except LibraryError:
@@ -255,15 +230,18 @@ class Library:
             kept = self._going.pop(id, None)
         if kept is not None:
             kept.end()
-        with self._database.writing() as session:
-            shelf.row_of(session, id)
-            shelf.remove_recording(session, id)
-        with _explained(self._folder):
-            self._path(id).unlink(missing_ok=True)
-            sync_folder(self._audio)
-        self._database.forget_deleted()
-        for listener in self._listeners:
-            listener(id)
+        try:
+            self._remove_row(id)
+        except LibraryError:
+            # On a full disk this makes the room that the database needs.
+            self._remove_audio(id)
+            self._remove_row(id)
+        self._remove_audio(id)
+        try:
+            for listener in self._listeners:
+                listener(id)
+        finally:
+            self._database.forget_deleted()
 
     def audio(self, id: str) -> Path:
         """Return the file of a recording's audio, which may still grow.
@@ -286,7 +264,8 @@ class Library:
         """
         with WavSamples(self.audio(id)) as samples:
             picture = self._pictures.draw(id, kind, samples, width, height)
-        self.audio(id)
+        if id not in self.ids():
+            self._pictures.forget(id)
         return picture
 
     def corrected(self) -> list[CorrectedRecording]:
@@ -299,7 +278,7 @@ class Library:
             )
             ids = [row.id for row in rows if self._path(row.id).exists()]
             read = [shelf.read_recording(session, id, self._audio, None) for id in ids]
-        return [_corrected(recording, self._path(recording.id)) for recording in read]
+        return [corrected_in(recording, self._path(recording.id)) for recording in read]
 
     def ids(self) -> set[str]:
         """Return the ids of all recordings."""
@@ -381,6 +360,16 @@ class Library:
     def _path(self, id: str) -> Path:
         return self._audio / f"{id}.wav"
 
+    def _remove_row(self, id: str) -> None:
+        with self._database.writing() as session:
+            shelf.row_of(session, id)
+            shelf.remove_recording(session, id)
+
+    def _remove_audio(self, id: str) -> None:
+        with explained(self._folder):
+            self._path(id).unlink(missing_ok=True)
+            sync_folder(self._audio)
+
     def _remove(self, id: str) -> None:
         """Delete a recording, if it is there still."""
         try:
@@ -402,14 +391,6 @@ class Library:
             return list(self._going.values())
 
 
-def _corrected(recording: Recording, audio: Path) -> CorrectedRecording:
-    segments = tuple(
-        CorrectedSegment(segment.start_s, segment.end_s, segment.text)
-        for segment in recording.segments or ()
-    )
-    return CorrectedRecording(recording.id, recording.title, audio, segments)
-
-
 def _check_newest(recording: Recording | RecordingRow, base: int) -> None:
     """Refuse to correct what is not the newest revision of a recording that has ended."""
     if recording.state == "recording":
@@ -419,34 +400,3 @@ def _check_newest(recording: Recording | RecordingRow, base: int) -> None:
             f"base: revision {base} is not the newest one, that is {recording.revision}: somebody "
             "else corrected this recording; load it again and look at what was changed"
         )
-
-
-def _locked(path: Path) -> int:
-    """Return the descriptor of a file that is locked until it is closed.
-
-    Raises:
-        LibraryError: If another program has it locked.
-    """
-    make_private_file(path)
-    descriptor = os.open(path, os.O_RDWR)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        raise LibraryError(
-            f"{path.parent}: another program serves this library; "
-            "end that one, or choose another folder with web.data"
-        ) from error
-    return descriptor
-
-
-@contextmanager
-def _explained(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or error
-        raise LibraryError(
-            f"{error.filename or folder}: the library cannot be written ({reason}); "
-            "free some space, or choose another folder with web.data"
-        ) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 
 from flask import Blueprint, Response, jsonify, request, send_file
+from werkzeug.exceptions import RequestedRangeNotSatisfiable
 from werkzeug.wsgi import wrap_file
 
 from streamer.web.errors import BadRequest
@@ -86,7 +87,11 @@ def read_audio(id: str) -> Response:
     response.call_on_close(file.close)
     response.content_length = file.size
     response.set_etag(f"{id}-{file.size}")
-    response.make_conditional(request, accept_ranges=True, complete_length=file.size)
+    try:
+        response.make_conditional(request, accept_ranges=True, complete_length=file.size)
+    except RequestedRangeNotSatisfiable:
+        response.close()
+        raise
     return response
 
 

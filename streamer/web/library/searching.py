@@ -12,6 +12,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from streamer.web.errors import BadRequest
 from streamer.web.library.tables import RecordingRow, SegmentRow
 from streamer.web.library.transcripts import Piece, Snippet
+from streamer.writers import printable
 
 BEFORE, AFTER = 60, 140
 """Characters of a snippet before what was found, and from there on."""
@@ -29,7 +30,7 @@ def folded(text: str) -> str:
 
 def searched_words(query: str) -> list[str]:
     """Return the different words of a search, folded."""
-    return list(dict.fromkeys(folded(query).split()))[:MOST_WORDS]
+    return list(dict.fromkeys(folded(printable(query)).split()))[:MOST_WORDS]
 
 
 def matching(words: Sequence[str], before: str) -> Select[RecordingRow]:

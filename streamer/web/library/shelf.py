@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 
 from sqlalchemy import delete, select
@@ -28,6 +27,9 @@ from streamer.writers import printable
 
 TITLE_CHARACTERS = 200
 """Longest title."""
+
+OPENING_SEGMENTS = 100
+"""Most segments that are looked at for how a transcript begins."""
 
 
 def now_us() -> int:
@@ -244,10 +246,10 @@ def _opening(session: Session, id: str) -> str:
         select(SegmentRow.text)
         .where(SegmentRow.recording_id == id, SegmentRow.current, SegmentRow.text != "")
         .order_by(SegmentRow.position)
-        .limit(OPENING)
+        .limit(OPENING_SEGMENTS)
     )
     opening = ""
-    for text in islice(texts, OPENING):
+    for text in texts:
         opening = f"{opening} {text}".strip()
         if len(opening) >= OPENING:
             break

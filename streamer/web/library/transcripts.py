@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
 from streamer.events import Word
-
-Origin = Literal["microphone", "live", "upload"]
-"""Where a recording came from: a browser, the machine's own microphone, or a file."""
 
 OPENING = 500
 """Characters of a transcript that are told of each recording in a list."""
@@ -165,6 +163,47 @@ class Revision:
             "restored": self.restored,
             "reviewed": self.reviewed,
         }
+
+
+@dataclass(frozen=True)
+class CorrectedSegment:
+    """What was said in an utterance, as a user wrote it.
+
+    Attributes:
+        start_s: Where it starts, seconds.
+        end_s: Where it ends.
+        text: May be empty: nothing was said.
+    """
+
+    start_s: float
+    end_s: float
+    text: str
+
+
+@dataclass(frozen=True)
+class CorrectedRecording:
+    """A recording whose transcript a user found right.
+
+    Attributes:
+        id: 32 hexadecimal digits.
+        title: May be empty.
+        audio: WAV file, 16 kHz, mono.
+        segments: All that is in it.
+    """
+
+    id: str
+    title: str
+    audio: Path
+    segments: tuple[CorrectedSegment, ...]
+
+
+def corrected_in(recording: Recording, audio: Path) -> CorrectedRecording:
+    """Return what a recording, which has its segments, says, with the file of its audio."""
+    segments = tuple(
+        CorrectedSegment(segment.start_s, segment.end_s, segment.text)
+        for segment in recording.segments or ()
+    )
+    return CorrectedRecording(recording.id, recording.title, audio, segments)
 
 
 def joined(segments: Sequence[Segment]) -> str:

@@ -2,7 +2,7 @@
 
 const SPACE = "http://www.w3.org/2000/svg";
 const WIDTH = 720;
-const HEIGHT = 240;
+const HEIGHT = 220;
 const FRAME = { left: 48, right: 52, top: 12, bottom: 30 };
 const LINES = 4; // of the grid, besides the lowest
 

@@ -13,6 +13,7 @@ const keepingText = document.getElementById("keeping");
 let run = null; // names the life of the server's stream; the numbers below belong to it
 let last = 0; // number of the newest event taken
 let target = 0; // number of the newest event when the connection was made
+let kept = null; // the newest recording that this page saw being kept
 let keeping = false;
 let listening = false; // whether the newest stream goes on
 
@@ -95,9 +96,10 @@ function showKeeping(state, recording) {
   keepButton.textContent = state ? "Stop keeping" : "Keep from now on";
   keepButton.setAttribute("aria-pressed", String(Boolean(state)));
   keepingText.dataset.kept = String(Boolean(state));
-  const link = recording ? linkTo(recording) : "";
-  if (state) keepingText.replaceChildren("Being kept from when you asked. ", link);
-  else keepingText.replaceChildren("Nothing is kept. ", link);
+  if (recording) kept = recording;
+  const link = kept ? linkTo(kept) : "";
+  if (state) keepingText.replaceChildren("Being kept from when it was asked for. ", link);
+  else keepingText.replaceChildren(kept ? "Nothing more is kept. " : "Nothing is kept. ", link);
 }
 
 function linkTo(recording) {

@@ -232,7 +232,10 @@ $("undo").addEventListener("click", () => transcript.undo());
 $("confirm").addEventListener("click", save);
 $("copy").addEventListener("click", () => copyText(transcript.texts().filter(Boolean).join("\n")));
 $("history").addEventListener("toggle", () => $("history").open && showHistory());
-$("old-leave").addEventListener("click", () => show(recording));
+$("old-leave").addEventListener("click", () => {
+  show(recording);
+  $("segments").focus();
+});
 $("old-restore").addEventListener("click", () => restore(old.revision));
 $("rename").addEventListener("click", () => renaming(true));
 $("rename-cancel").addEventListener("click", () => renaming(false));

@@ -64,9 +64,15 @@ class Browser:
 
     def click(self, selector: str) -> None:
         """Wait until an element is there to be clicked, and click it."""
-        element = self.wait(lambda: self.shown(selector))
-        self.wait(element.is_enabled)
-        element.click()
+
+        def clicked() -> bool:
+            element = self.shown(selector)
+            if element is None or not element.is_enabled():
+                return False
+            element.click()
+            return True
+
+        self.wait(clicked, f"{selector} never could be clicked")
 
     def shown(self, selector: str) -> WebElement | None:
         """Return the first visible element of a selector, or None."""
@@ -181,7 +187,7 @@ def offline(site: Site, recording: Path) -> list[FinalTranscript]:
     """Return what the captioner reads in a recording as fast as it goes; read once only."""
     if recording not in _read:
         sink = Collected()
-        stream = site.services.models.stream(partials=False, thrifty=False)
+        stream = site.services.models.stream(thrifty=False)
         with WavReplaySource([recording], "max") as source:
             run_inline(source, stream, sink)
         _read[recording] = sink.finals

@@ -54,13 +54,14 @@ class Site:
 @contextmanager
 def running_site(
     folder: Path,
-    web: WebSettings = WebSettings(),
+    web: WebSettings | None = None,
     source: Callable[[], AudioSource] | None = None,
-    settings: LiveSettings = LiveSettings(),
+    settings: LiveSettings | None = None,
 ) -> Iterator[Site]:
     """Run a server as ``run_live.py --web`` does, in threads of this process."""
     folder.mkdir(mode=0o700, exist_ok=True)
-    settings = replace(settings, web=replace(web, port=0, data=folder))
+    web = web or WebSettings()
+    settings = replace(settings or LiveSettings(), web=replace(web, port=0, data=folder))
     access, token = open_access(folder, web.host, web.names)
     with open_services(settings, source) as parts:
         app = create_app(parts, access)

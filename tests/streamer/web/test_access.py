@@ -76,7 +76,9 @@ def test_this_machine_needs_no_token(client: FlaskClient) -> None:
     assert client.get("/api/thing").status_code == 200
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:5000", "127.0.0.1.evil.example", ""])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:5000", "127.0.0.1.evil.example", ""]
+)
 def test_a_name_that_is_not_the_servers_is_refused(client: FlaskClient, host: str) -> None:
     answer = client.get("/api/thing", headers={"Host": host})
     assert answer.status_code == 403 or (host == "" and answer.status_code == 200)

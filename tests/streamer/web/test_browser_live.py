@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import websocket
 
+from streamer.events import AudioGap, FinalTranscript, Notice
+from streamer.settings import WebSettings
 from tests.streamer.web.browsing import PATIENCE_S, Browser, open_browser, spoken
-from tests.streamer.web.conftest import ROOT, Site
+from tests.streamer.web.conftest import ROOT, Site, running_site
 
 SPEECH = ROOT / "demo/librispeech.flac"
 
@@ -149,9 +152,62 @@ def test_what_is_heard_is_kept_on_request_only(
     before = len(browser.all(".caption"))
     browser.wait(lambda: len(browser.all(".caption")) > before)
     browser.click("#keep")
-    browser.wait_text("#keeping", "Nothing is kept")
+    browser.wait_text("#keeping", "Nothing more is kept")
     assert browser.find("#keep").get_attribute("aria-pressed") == "false"
     assert library.count() == 1
     browser.click("#keeping a")
     browser.wait(lambda: browser.shown(".segment"))
     assert browser.complaints() == []
+
+
+@pytest.fixture
+def forgetful(tmp_path: Path) -> Iterator[Site]:
+    """A server that remembers ten captions only."""
+    with running_site(tmp_path / "data", WebSettings(history=10)) as site:
+        yield site
+
+
+def tell(site: Site, *numbers: int) -> None:
+    """Let the server say that it heard numbers."""
+    for number in numbers:
+        said = FinalTranscript(number, f"number {number}", (), number, number, number, "silence")
+        site.services.live.emit(said, float(number))
+
+
+def lines(browser: Browser) -> list[str]:
+    """Return everything in the log of captions."""
+    return [line.get_attribute("data-text") or line.text for line in browser.all(".log > *")]
+
+
+def test_what_cannot_be_caught_up_with_is_marked(forgetful: Site, browser: Browser) -> None:
+    browser.open(forgetful.url)
+    tell(forgetful, 1, 2)
+    browser.wait(lambda: lines(browser) == ["number 1", "number 2"])
+    forgetful.services.live.disconnect_all()
+    tell(forgetful, *range(3, 31))
+    browser.wait(lambda: lines(browser)[-1] == "number 30")
+    missing = lines(browser)[2]
+    assert "missing" in missing
+    assert lines(browser)[3:] == [f"number {number}" for number in range(21, 31)]
+
+
+def test_a_server_that_was_started_anew_is_told_from_the_one_before(
+    forgetful: Site, browser: Browser
+) -> None:
+    browser.open(forgetful.url)
+    tell(forgetful, 1)
+    browser.wait(lambda: lines(browser) == ["number 1"])
+    forgetful.services.live.run = "another"
+    forgetful.services.live.disconnect_all()
+    browser.wait(lambda: len(lines(browser)) == 3)
+    assert "started anew" in lines(browser)[1]
+    assert lines(browser)[2] == "number 1"
+
+
+def test_lost_audio_and_notices_stand_among_the_captions(forgetful: Site, browser: Browser) -> None:
+    browser.open(forgetful.url)
+    forgetful.services.live.emit(AudioGap(1.0, 1.24), 1.0)
+    forgetful.services.live.emit(Notice("device_lost", "The microphone is gone.", "error"), 1.0)
+    browser.wait(lambda: len(lines(browser)) == 2)
+    assert lines(browser) == ["[1.2 s of audio lost]", "The microphone is gone."]
+    assert browser.find(".notice").get_attribute("data-level") == "error"

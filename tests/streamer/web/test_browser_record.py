@@ -205,6 +205,35 @@ def test_audio_that_a_slow_connection_cannot_take_is_given_up_and_told(
     assert sent["all"] == pytest.approx(15.2)
 
 
+def test_what_is_heard_before_the_connection_stands_is_sent_then(
+    site: Site, browser: Browser
+) -> None:
+    browser.open(f"{site.url}record")
+    sent = browser.script(
+        """
+        const sent = [];
+        class Opening extends EventTarget {
+          static OPEN = 1;
+          readyState = 0;
+          bufferedAmount = 0;
+          send(data) { sent.push(typeof data === "string" ? JSON.parse(data).type : data[0]); }
+        }
+        window.WebSocket = Opening;
+        const { Session } = await import("/static/session.js");
+        const session = new Session(16000, {});
+        session.keep(true, "Title");
+        const frame = (n) => Object.assign([n], { byteLength: 3200 });
+        session.send(frame(1));
+        session.send(frame(2));
+        session.socket.readyState = 1;
+        session.socket.dispatchEvent(new Event("open"));
+        session.send(frame(3));
+        return sent;
+        """
+    )
+    assert sent == ["keep", 1, 2, 3]
+
+
 def upload(site: Site, browser: Browser, path: Path, keep: bool = False) -> None:
     """Send a file, and note what the progress says."""
     browser.open(f"{site.url}record")

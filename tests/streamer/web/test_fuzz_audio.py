@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import pytest
 import requests
 
 from streamer.audio import SAMPLE_RATE, AudioBlock
@@ -94,9 +93,7 @@ def survived(content: bytes) -> str:
             return str(error)
 
 
-def test_broken_files_end_in_sound_or_in_an_error(
-    tmp_path: Path, record_property: pytest.RecordProperty
-) -> None:
+def test_broken_files_end_in_sound_or_in_an_error(tmp_path: Path) -> None:
     files = list(mutated(originals(), FILES, seed=1))
     folders = [tmp_path / str(part) for part in range(PROCESSES)]
     for part, folder in enumerate(folders):
@@ -106,8 +103,7 @@ def test_broken_files_end_in_sound_or_in_an_error(
     with ThreadPoolExecutor(PROCESSES) as pool:
         results = list(pool.map(lambda folder: list(decoded(folder)), folders))
     outcomes = Counter(outcome for result in results for _, outcome in result)
-    for outcome, times in outcomes.items():
-        record_property(outcome, times)
+    print(dict(outcomes))
     assert outcomes.total() == FILES
     assert set(outcomes) <= {"E", "T", "crash", "hang"}
     assert outcomes["E"] > FILES / 10

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import soxr
@@ -40,7 +42,7 @@ def test_however_it_is_cut_the_samples_are_the_same(cuts: list[int], samples: in
     source = SocketSource("test", SAMPLE_RATE, 100.0, 100.0)
     data = pcm(samples)
     edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         assert source.push(data[start:end])
     heard = np.concatenate([np.zeros(0, np.float32), *(b.samples for b in blocks_of(source))])
     np.testing.assert_array_equal(heard * 32_768, np.frombuffer(data, "<i2"))

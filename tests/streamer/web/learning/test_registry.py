@@ -13,8 +13,8 @@ from streamer.web.learning.registry import (
     REGISTRY_FILE,
     SHIPPED,
     LearnedModel,
+    LearningError,
     Registry,
-    RegistryError,
     model_in_use,
 )
 from tests.streamer.web.learning.toys import id_of
@@ -89,6 +89,24 @@ def test_models_that_learned_from_a_deleted_recording_are_marked(registry: Regis
     assert "a" not in json.loads((registry.folder / REGISTRY_FILE).read_text())["sides"]
 
 
+def test_where_nothing_is_held_out_any_more_only_what_no_model_learned_from_may_be(
+    tmp_path: Path,
+) -> None:
+    registry = Registry(tmp_path)
+    names = [id_of(str(number)) for number in range(4)]
+    first = registry.sides(names)
+    learned, *others = [name for name in names if first[name] == "train"]
+    registry.add(model("mine-1", learned))
+    for name in names:
+        if first[name] == "held_out":
+            registry.forget(name)
+    again = registry.sides([learned, *others])
+    assert again[learned] == "train"
+    assert "held_out" in again.values()
+    assert registry.sides([learned]) == {learned: "train"}
+    assert Registry(tmp_path).sides([learned, *others]) == again
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -102,11 +120,11 @@ def test_models_that_learned_from_a_deleted_recording_are_marked(registry: Regis
 )
 def test_a_damaged_file_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / REGISTRY_FILE).write_text(content)
-    with pytest.raises(RegistryError, match=r"models\.json: cannot be read"):
+    with pytest.raises(LearningError, match=r"models\.json: cannot be read"):
         Registry(tmp_path)
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(RegistryError, match="cannot be written"):
+    with pytest.raises(LearningError, match="cannot be written"):
         Registry(tmp_path / "file" / "models")

@@ -23,8 +23,7 @@ from tests.streamer.web.library.nursery import sound, words
 from tests.streamer.web.library.shelves import final, keep, noise, push
 
 REPOSITORY = Path(__file__).resolve().parents[4]
-KILLS = 40
-LONGEST_LIFE_S = 0.25
+KILLS, MOST_ACTS = 40, 40
 
 
 @dataclass
@@ -72,18 +71,21 @@ def nursery(folder: Path) -> Iterator[subprocess.Popen[str]]:
         process.stdin.close()
 
 
-def live_and_die(process: subprocess.Popen[str], seed: int, life_s: float) -> list[list[str]]:
-    """Start a child, kill it after a while, and return what it said."""
+def live_and_die(process: subprocess.Popen[str], chance: random.Random) -> list[list[str]]:
+    """Start a child, kill it at some moment, and return what it said.
+
+    A quarter of the children are killed while they open the library, the others in the
+    midst of what they do after some other things.
+    """
     assert process.stdout is not None and process.stdin is not None
-    process.stdin.write(f"{seed}\n")
+    process.stdin.write(f"{chance.randrange(1_000_000)}\n")
     process.stdin.flush()
-    # A quarter of them are killed while they open the library.
-    awaited, lines = {"child"} if seed % 4 == 0 else {"child", "opened"}, list[list[str]]()
-    while awaited:
+    acts = 0 if chance.random() < 0.25 else chance.randrange(1, MOST_ACTS)
+    lines: list[list[str]] = []
+    while len(lines) < acts + 1 or ["child"] not in [line[:1] for line in lines]:
         lines.append(process.stdout.readline().split())
-        awaited.discard(lines[-1][0])
+    time.sleep(chance.uniform(0.0, 0.02 if acts else 0.1))
     [child] = [int(line[1]) for line in lines if line[0] == "child"]
-    time.sleep(life_s)
     os.kill(child, signal.SIGKILL)
     while lines[-1:] != [["dead"]]:
         lines.append(process.stdout.readline().split())
@@ -141,12 +143,10 @@ def check_files(folder: Path, promises: dict[str, Promise]) -> None:
 
 def test_a_killed_server_loses_nothing_that_it_kept(tmp_path: Path) -> None:
     folder, promises = tmp_path / "data", dict[str, Promise]()
-    moments = random.Random(0)
+    chance = random.Random(0)
     with nursery(folder) as process:
-        for seed in range(KILLS):
-            for act, id, *values in live_and_die(
-                process, seed, moments.uniform(0.0, LONGEST_LIFE_S)
-            ):
+        for _ in range(KILLS):
+            for act, id, *values in live_and_die(process, chance):
                 promises.setdefault(id, Promise()).take(act, *values)
             library = Library.open(folder)
             for id, promise in promises.items():
@@ -155,7 +155,7 @@ def test_a_killed_server_loses_nothing_that_it_kept(tmp_path: Path) -> None:
             library.close()
             check_files(folder, promises)
     assert sum(promise.deleted for promise in promises.values()) > 5
-    assert sum(promise.corrected for promise in promises.values()) > 5
+    assert sum(promise.corrected for promise in promises.values()) > 3
     assert sum(promise.finished for promise in promises.values()) > 20
 
 

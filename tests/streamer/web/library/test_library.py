@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 import soundfile
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.orm import Session
 from sqlalchemy.schema import CreateTable
 
 from model.errors import CaptionerError, UsageError
 from streamer.audio import AudioBlock
 from streamer.web.errors import Conflict, NotFound, Unprocessable
-from streamer.web.library import tables
+from streamer.web.library import shelf, tables
 from streamer.web.library.audio_files import WavSamples, WavSnapshot
 from streamer.web.library.errors import LibraryError
 from streamer.web.library.library import Library
@@ -153,6 +154,22 @@ def test_deleting_what_goes_on_ends_it(library: Library) -> None:
     assert kept.push(AudioBlock(noise(0.1), 1600)) == []
     kept.add(final("too late", 0.0, 1.0))
     kept.finish()
+    assert library.ids() == set()
+
+
+def test_deleting_makes_room_on_a_full_disk(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goes = keep(library, ["a"])
+    audio, remove = library.audio(goes), shelf.remove_recording
+
+    def needs_room(session: Session, id: str) -> None:
+        if audio.exists():
+            raise LibraryError("the disk is full")
+        remove(session, id)
+
+    monkeypatch.setattr(shelf, "remove_recording", needs_room)
+    library.delete(goes)
     assert library.ids() == set()
 
 

@@ -11,7 +11,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from tests.streamer.web.conftest import Site, site  # noqa: F401
+from tests.streamer.web.conftest import Site
 
 SPEECH = Path(__file__).parents[3] / "data" / "speech" / "669-129074-0001.opus"
 
