@@ -33,10 +33,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.live.arguments import add_live_settings, carry_out, parser_of, use_one_core
-
-use_one_core()
-
+from benchmarks.live.arguments import add_live_settings, carry_out, parser_of
 from benchmarks.live.judging import Offline
 from benchmarks.live.options import BenchOptions, conditions, json_bytes
 from benchmarks.loading.report import markdown, refusal, rows, verdict

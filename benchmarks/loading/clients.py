@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -66,13 +66,13 @@ def speak(job: Job) -> Log:
     log = Log()
     pcm, rate = soundfile.read(job.path, dtype="int16")
     try:
-        socket = create_connection(job.url, timeout=PATIENCE_S)
-        listener = threading.Thread(target=_listen, args=(socket, job.start_s, log))
-        listener.start()
-        with suppress(WebSocketException, OSError):  # A socket that was closed is in the log.
-            _send(socket, pcm.astype("<i2").tobytes(), rate, job.start_s, log)
-        listener.join()
-        socket.close()
+        with closing(create_connection(job.url, timeout=PATIENCE_S)) as socket:
+            listener = threading.Thread(target=_listen, args=(socket, job.start_s, log))
+            listener.start()
+            with suppress(WebSocketException, OSError):  # A socket that was closed is in the log.
+                _send(socket, pcm.astype("<i2").tobytes(), rate, job.start_s, log)
+            listener.join()
+            socket.shutdown()
     except (WebSocketException, OSError) as error:
         log.failure = f"{type(error).__name__}: {error}"
     return log

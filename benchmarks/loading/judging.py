@@ -164,7 +164,9 @@ def _spoken(tape: Tape, captions: Sequence[Caption]) -> list[tuple[str, str]]:
     return [
         (
             clip.row.text,
-            " ".join(word.word for word, place in zip(words, places, strict=True) if place == number),
+            " ".join(
+                word.word for word, place in zip(words, places, strict=True) if place == number
+            ),
         )
         for number, clip in enumerate(tape.clips)
     ]

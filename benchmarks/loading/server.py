@@ -16,8 +16,12 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+import soundfile
+
 from benchmarks.live.program import ROOT, ProgramFailed
 from benchmarks.loading.clients import Job, Log
+from streamer.audio import SAMPLE_RATE
 
 STARTS_S = 90.0
 """Seconds that the server may take to listen."""
@@ -62,7 +66,7 @@ def serving(folder: Path, sessions: int, arguments: Sequence[str]) -> Iterator[R
     """Run ``run_live.py --web`` on a free port, and end it.
 
     Args:
-        folder: For its recordings.
+        folder: For its recordings; it is made.
         sessions: That it may transcribe at once.
         arguments: Further ones of its command line.
 
@@ -71,7 +75,11 @@ def serving(folder: Path, sessions: int, arguments: Sequence[str]) -> Iterator[R
     """
     command = [sys.executable, str(ROOT / "run_live.py"), "--web", "--port", "0"]
     command += ["--data", str(folder), "--set", f"web.sessions={sessions}", *arguments]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, bufsize=0)
+    # In place of the microphone, which would be one stream more.
+    command += ["--wav", str(_silence(folder))]
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, bufsize=0
+    )
     try:
         yield Running(_address(process), process.pid)
     finally:
@@ -83,6 +91,13 @@ def serving(folder: Path, sessions: int, arguments: Sequence[str]) -> Iterator[R
             process.wait()
         assert process.stderr is not None
         process.stderr.close()
+
+
+def _silence(folder: Path) -> Path:
+    folder.mkdir(mode=0o700)
+    path = folder.with_suffix(".wav")
+    soundfile.write(path, np.zeros(SAMPLE_RATE // 2, np.int16), SAMPLE_RATE)
+    return path
 
 
 def _address(process: subprocess.Popen[bytes]) -> str:

@@ -102,8 +102,7 @@ class Trial:
         begin_s = time.monotonic() + READY_S
         steps = (SPREAD_S * number / len(paths) for number in range(len(paths)))
         return [
-            Job(url, str(path), begin_s + step_s)
-            for path, step_s in zip(paths, steps, strict=True)
+            Job(url, str(path), begin_s + step_s) for path, step_s in zip(paths, steps, strict=True)
         ]
 
     def _said(self, clients: int, seconds: float, folder: Path) -> Iterator[tuple[Tape, Path]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -153,21 +152,23 @@ def _make_folder(folder: Path) -> None:
 
 
 def _greet(server: WebServer, host: str, scheme: str, token: str, guarded: bool) -> None:
-    """Say where the page is, and the token if it is new."""
+    """Say where the page is, and the token if it is new.
+
+    On standard output: PortAudio's messages are kept from standard error while a microphone
+    is opened, and others with them.
+    """
     name = f"[{host}]" if ":" in host else host
     address = f"{scheme}://{name}:{server.port}/"
-    print(f"Captions at {address} (Ctrl-C ends)", file=sys.stderr, flush=True)
+    print(f"Captions at {address} (Ctrl-C ends)", flush=True)
     if token:
         print(
             f"The token, shown this once: {token}\nOpen {address}?token={token}",
-            file=sys.stderr,
             flush=True,
         )
     elif guarded:
         print(
             "It asks for the token that was shown when it was first started; --new-token makes "
             "another.",
-            file=sys.stderr,
             flush=True,
         )
 

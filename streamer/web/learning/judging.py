@@ -27,6 +27,9 @@ GROUPS = ("held_out", "base")
 FEW_WORDS = 500
 """Below it an error rate hardly means anything."""
 
+LEAST_SPEAKERS = 6
+"""Below it clips are drawn for an interval, and not all clips of a speaker or recording."""
+
 DIGITS = 5
 
 
@@ -148,7 +151,7 @@ def _group(readings: Readings, belongs: Callable[[ReadClip], bool]) -> dict[str,
 def _comparison(
     decoder: Decoder, before: Sequence[ReadClip], after: Sequence[ReadClip]
 ) -> dict[str, Any]:
-    speakers = [clip.speaker for clip in before]
+    speakers = _speakers(before)
     olds, news = [clip.rates for clip in before], [clip.rates for clip in after]
     old, new = sum(olds, ErrorRates()), sum(news, ErrorRates())
     return {
@@ -160,6 +163,12 @@ def _comparison(
             **_ends(difference_interval(olds, news, speakers)),
         },
     }
+
+
+def _speakers(clips: Sequence[ReadClip]) -> list[str]:
+    """Return who speaks in each clip; nobody where there are too few to be drawn from."""
+    speakers = [clip.speaker for clip in clips]
+    return speakers if len(set(speakers)) >= LEAST_SPEAKERS else [""] * len(speakers)
 
 
 def _figures(rates: ErrorRates, interval: Interval | None) -> dict[str, float | None]:

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import shutil
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
-from uuid import uuid4
 
 from streamer.decoders import beside_program
 from streamer.settings import LearningSettings, LiveSettings
 from streamer.web.errors import Conflict, Unprocessable
-from streamer.web.learning.clips import CorrectedRecording
-from streamer.web.learning.corpus import CutCache, CutRecording, write_corpus, zipped
 from streamer.web.learning.job import JOB_FILE, JobRecord, read_job, write_job
 from streamer.web.learning.judging import is_complete
 from streamer.web.learning.registry import (
@@ -23,42 +19,22 @@ from streamer.web.learning.registry import (
     NAME,
     SHIPPED,
     LearnedModel,
-    LearningError,
     Registry,
     model_in_use,
 )
 from streamer.web.learning.run_folder import Course
 from streamer.web.learning.runner import MESSAGES, JobRunner, Workshop, discard, now
+from streamer.web.learning.speech import CorrectedLibrary, CorrectedSpeech
 from streamer.web.private import make_private_folder
 
 if TYPE_CHECKING:
     from model.acoustic import AcousticModel
 
 JOBS_FOLDER = "learning"
-EXPORT_PREFIX = "export-"
 
 SHORTEST_MINUTES = 0.05
 ENDING_S = 20.0
 """Time that a training has to save itself when the server ends."""
-
-FRESH_S = 3.0
-"""Time for which the recordings need not be read anew while a training runs."""
-
-
-class CorrectedLibrary(Protocol):
-    """What is needed of the library."""
-
-    def corrected(self) -> Sequence[CorrectedRecording]:
-        """Return the recordings that their user corrected or confirmed."""
-        ...
-
-    def ids(self) -> set[str]:
-        """Return the ids of all recordings."""
-        ...
-
-    def on_delete(self, listener: Callable[[str], None], /) -> None:
-        """Call ``listener`` with the id of every recording that has been deleted."""
-        ...
 
 
 class Models(Protocol):
@@ -78,29 +54,14 @@ class Models(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Export:
-    """A ZIP archive of a folder, in pieces; whoever asked for it closes it.
-
-    Attributes:
-        folder: Deleted when it is closed.
-    """
-
-    folder: Path
-
-    def __iter__(self) -> Iterator[bytes]:
-        return zipped(self.folder)
-
-    def close(self) -> None:
-        """Delete what was written for it."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-
 class Learning:
     """Lets the model learn from what users corrected; may be used from any thread.
 
     Everything lies in ``learning`` and ``models`` below the data's folder, for its owner
     only; see :meth:`open`.
+
+    Attributes:
+        speech: What there is to learn from.
     """
 
     def __init__(
@@ -112,13 +73,12 @@ class Learning:
         record: JobRecord | None,
     ) -> None:
         self._workshop = workshop
-        self._library = library
         self._models = models
         self._shipped = shipped
         self._change = threading.RLock()
-        self._cutting = threading.Lock()
-        self._cuts = CutCache()
-        self._material: tuple[float, list[CutRecording]] = (float("-inf"), [])
+        self.speech = CorrectedSpeech(
+            library, lambda: models.acoustic.bundle, workshop.registry, workshop.folder
+        )
         self._runner: JobRunner | None = None
         self._record = record
 
@@ -192,41 +152,6 @@ class Learning:
         known = (model.name for model in self.registry.state.models)
         return next((name for name in known if self.registry.path(name).resolve() == path), "")
 
-    def material(self) -> list[CutRecording]:
-        """Return the corrected recordings, each with its side and its clips."""
-        with self._cutting:
-            read_at, found = self._material
-            running = self.job is not None and self.job.state == "running"
-            if running and time.monotonic() - read_at < FRESH_S:
-                return found
-            recordings = self._library.corrected()
-            cuts = self._cuts.cut(recordings, self._models.acoustic.bundle)
-            # One without a clip can neither teach nor judge; corrected again, it may.
-            sides = self.registry.sides(one.id for one in recordings if cuts[one.id].clips)
-            found = [
-                CutRecording(one, sides.get(one.id, "train"), cuts[one.id]) for one in recordings
-            ]
-            self._material = (time.monotonic(), found)
-            return found
-
-    def recordings(self) -> set[str]:
-        """Return the ids of all recordings of the library."""
-        return self._library.ids()
-
-    def lacking(self) -> str:
-        """Return what is missing for a training, as a sentence; "" where nothing is."""
-        found = [one for one in self.material() if one.cut.clips]
-        lacking = {"train", "held_out"} - {one.side for one in found}
-        if not found:
-            return "Correct or confirm two recordings in the library first."
-        if len(found) == 1:
-            return "Correct or confirm one more recording: one to learn from, one to judge by."
-        if "held_out" in lacking:
-            return "All corrected recordings have been learned from; correct another to judge by."
-        if "train" in lacking:
-            return "All corrected recordings are held out to judge by; correct another to learn."
-        return ""
-
     def train(self, minutes: float) -> None:
         """Begin to learn.
 
@@ -247,7 +172,7 @@ class Learning:
                 raise Conflict(
                     "the last training is not finished; continue it or throw it away first"
                 )
-            if lacking := self.lacking():
+            if lacking := self.speech.lacking(self.speech.material()):
                 raise Conflict(lacking)
             base = beside_program(self._models.path).resolve()
             name = self.registry.next_name()
@@ -350,47 +275,19 @@ class Learning:
         """Return the learned models, the oldest first."""
         return self.registry.state.models
 
-    def export(self) -> Export:
-        """Return the clips and manifests as a ZIP archive; all of it is written before.
-
-        Raises:
-            Conflict: If there is nothing to export, or a recording is deleted meanwhile.
-            AudioFileError: If a recording cannot be read.
-            LearningError: If it cannot be written.
-        """
-        material = [one for one in self.material() if one.cut.clips]
-        if not material:
-            raise Conflict("there is nothing to export; correct or confirm a recording first")
-        export = Export(self._workshop.folder / f"{EXPORT_PREFIX}{uuid4().hex}")
-        try:
-            write_corpus(material, export.folder)
-            if not {one.recording.id for one in material} <= self.recordings():
-                raise Conflict("a recording was deleted meanwhile; export the others once more")
-        except OSError as error:
-            export.close()
-            raise LearningError(
-                f"the export cannot be written ({error.strerror or error}); make room, and "
-                "try again"
-            ) from error
-        except BaseException:
-            export.close()
-            raise
-        return export
-
     def forget(self, recording: str) -> None:
         """Delete everything of a recording that was deleted, a training of it among that.
 
         Models that learned from it are marked; nobody can take it out of them.
         """
         with self._change:
-            self._material = (float("-inf"), [])
             runner = self._runner
             if runner is not None and runner.record.uses(recording):
                 runner.end("void", 0.0)
             elif self._record is not None and self._record.uses(recording):
                 self._void(self._record)
             self._settle()
-            self._delete_exports()
+            self.speech.forget()
             self.registry.forget(recording)
 
     def close(self) -> None:
@@ -399,10 +296,10 @@ class Learning:
             if self._runner is not None:
                 self._runner.end("interrupted", ENDING_S)
             self._settle()
-            self._delete_exports()
+            self.speech.forget()
 
     def _start(self, record: JobRecord) -> None:
-        self._runner = JobRunner(record, self._workshop, self)
+        self._runner = JobRunner(record, self._workshop, self.speech)
         self._runner.start()
 
     def _require_idle(self) -> None:
@@ -430,15 +327,11 @@ class Learning:
         record = self._record
         waiting = {record.name} if record is not None and record.resumable else set()
         _delete_unless(self._workshop.folder, waiting)
-        self._delete_exports()
-        present = self._library.ids()
+        self.speech.forget()
+        present = self.speech.recordings()
         if record is not None and not {*record.recordings, *record.held_out} <= present:
             self._void(record)
         self.registry.keep_only(present)
-
-    def _delete_exports(self) -> None:
-        for folder in self._workshop.folder.glob(f"{EXPORT_PREFIX}*"):
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _workshop(folder: Path, registry: Registry, settings: LiveSettings) -> Workshop:

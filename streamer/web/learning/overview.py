@@ -15,12 +15,17 @@ from streamer.web.learning.registry import SHIPPED, LearnedModel
 from streamer.web.learning.run_folder import Course
 
 USUAL_MINUTES = 10.0
+
+FRESH_S = 3.0
+"""Time for which the recordings need not be read anew while a training runs."""
+
 DIGITS = 4
 
 
 def overview(learning: Learning) -> dict[str, Any]:
     """Return everything that there is to know of learning."""
-    material = learning.material()
+    running = learning.job is not None and learning.job.state == "running"
+    material = learning.speech.material(FRESH_S if running else 0.0)
     return {
         "corrected": _amount(material),
         "train": _amount(one for one in material if one.side == "train"),
@@ -30,7 +35,7 @@ def overview(learning: Learning) -> dict[str, Any]:
             for reason, segments in left_out(material).most_common()
         ],
         "recordings": [_recording(one) for one in material],
-        "lacking": learning.lacking(),
+        "lacking": learning.speech.lacking(material),
         "minutes": {
             "usual": min(USUAL_MINUTES, learning.settings.minutes),
             "most": learning.settings.minutes,

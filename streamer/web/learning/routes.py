@@ -34,7 +34,7 @@ def show() -> dict[str, Any]:
 def export() -> Response:
     """The corrected speech as clips with manifests, zipped."""
     return Response(
-        _learning().export(),
+        _learning().speech.export(),
         mimetype="application/zip",
         headers={"Content-Disposition": f'attachment; filename="{EXPORT_NAME}"'},
     )

@@ -129,6 +129,7 @@ function drawJob(job) {
   set($("stop"), ["extracting", "compiling", "training"].includes(job.phase) && !job.stopping ? "Stop and judge what it has learned" : "Stop");
   $("resume").hidden = !job.resumable;
   $("discard").hidden = running;
+  $("discard").classList.toggle("danger", job.resumable);
   set($("discard"), job.resumable ? "Throw away" : "Dismiss");
 }
 

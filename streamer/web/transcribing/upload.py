@@ -5,7 +5,7 @@ from __future__ import annotations
 import select
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
@@ -85,11 +85,11 @@ def _pieces(request: Request) -> Iterator[bytes]:
 
 @contextmanager
 def _unnamed(folder: Path) -> Iterator[IO[bytes]]:
-    try:
-        file = TemporaryFile(dir=folder)
-    except OSError as error:
-        raise _no_room(folder, error) from error
-    with file:
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(TemporaryFile(dir=folder))
+        except OSError as error:
+            raise _no_room(folder, error) from error
         yield file
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from model.evaluation.confidence import wer_interval
+from model.evaluation.confidence import difference_interval, wer_interval
 from model.evaluation.rates import ErrorRates
 
 WORDS = 10
@@ -61,3 +61,25 @@ def test_it_is_the_same_each_time_and_a_point_where_all_are_alike() -> None:
 @pytest.mark.parametrize("count", [0, 1])
 def test_fewer_than_two_recordings_have_none(count: int) -> None:
     assert wer_interval(recordings([1] * count), ["a"] * count) is None
+
+
+def test_a_difference_is_surer_than_the_rates_that_it_is_between() -> None:
+    random = np.random.default_rng(1)
+    hard = random.integers(0, WORDS, 60)
+    before = recordings((hard + 1).tolist())
+    after = recordings(hard.tolist())
+    rates = wer_interval(before, [""] * 60)
+    change = difference_interval(before, after, [""] * 60)
+    assert rates is not None and change is not None
+    assert rates.high - rates.low > 0.1
+    assert (change.low, change.high) == (pytest.approx(-0.1), pytest.approx(-0.1))
+
+
+def test_a_difference_by_chance_covers_no_difference() -> None:
+    random = np.random.default_rng(2)
+    one, other = (recordings(random.integers(0, WORDS, 60).tolist()) for _ in range(2))
+    forth = difference_interval(one, other, [""] * 60)
+    back = difference_interval(other, one, [""] * 60)
+    assert forth is not None and back is not None
+    assert forth.low < 0 < forth.high
+    assert (back.low, back.high) == (pytest.approx(-forth.high), pytest.approx(-forth.low))

@@ -115,9 +115,7 @@ def test_the_length_that_a_file_declares_is_known_at_once() -> None:
         (wav(0.1, rate=900), Unsupported, "at 900 Hz"),
     ],
 )
-def test_what_is_no_recording_is_refused(
-    content: bytes, kind: type[WebError], text: str
-) -> None:
+def test_what_is_no_recording_is_refused(content: bytes, kind: type[WebError], text: str) -> None:
     error = refused(content)
     assert type(error) is kind
     assert text in str(error)
@@ -160,7 +158,9 @@ def test_a_file_that_only_turns_out_too_long_ends_at_the_limit() -> None:
 
 
 def test_a_tiny_file_of_hours_of_silence_gets_no_further_than_allowed() -> None:
-    content = bytearray(encoded(np.zeros(600 * SAMPLE_RATE, np.int16), SAMPLE_RATE, "PCM_16", "FLAC"))
+    content = bytearray(
+        encoded(np.zeros(600 * SAMPLE_RATE, np.int16), SAMPLE_RATE, "PCM_16", "FLAC")
+    )
     content[21] &= 0xF0
     content[22:26] = bytes(4)
     assert len(content) < 100_000
@@ -186,9 +186,7 @@ CHILDREN = {
 @contextmanager
 def played_by(program: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let another program take the place of the decoder, with the same limits."""
-    confined = (
-        "from streamer.web.decode_child import Limits, confine; confine(Limits(1.0, 1))\n"
-    )
+    confined = "from streamer.web.decode_child import Limits, confine; confine(Limits(1.0, 1))\n"
     start = subprocess.Popen
 
     def other(command: list[str], **how: object) -> subprocess.Popen[bytes]:
@@ -204,11 +202,14 @@ def test_a_decoder_that_fails_is_an_error_and_no_more(
     what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     patience_s = 0.5 if what == "stands still" else 20.0
-    with played_by(CHILDREN[what], monkeypatch), pytest.raises(Unprocessable, match="the file: "):
-        with upload(wav(), patience_s=patience_s) as source:
-            heard(source)
-            assert source.trouble is not None
-            raise source.trouble
+    with (
+        played_by(CHILDREN[what], monkeypatch),
+        pytest.raises(Unprocessable, match="the file: "),
+        upload(wav(), patience_s=patience_s) as source,
+    ):
+        heard(source)
+        assert source.trouble is not None
+        raise source.trouble
 
 
 def test_the_decoder_cannot_write_files_nor_take_much_memory(

@@ -22,7 +22,7 @@ from tests.streamer.web.mutations import mutated, originals
 
 ROOT = Path(__file__).parents[3]
 
-FILES = 3000
+FILES = 4000
 """Broken files that are decoded by long-lived processes."""
 
 SENT = 24

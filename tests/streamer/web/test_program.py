@@ -34,13 +34,14 @@ def start(*arguments: str | Path) -> subprocess.Popen[str]:
 def serving(*arguments: str | Path) -> Iterator[tuple[str, str]]:
     """Run the program until it is ended as Ctrl-C does; yield its address and its greeting."""
     program = start("--port", "0", "--wav", ROOT / "demo" / "librispeech.flac", *arguments)
+    assert program.stdout is not None
     assert program.stderr is not None
     try:
-        said = program.stderr.readline()
+        said = program.stdout.readline()
         found = re.search(r"(https?)://[^:]+:(\d+)/", said)
         assert found, said + program.stderr.read()
         if "--host" in arguments:
-            said += program.stderr.readline() + program.stderr.readline()
+            said += program.stdout.readline() + program.stdout.readline()
         yield f"{found[1]}://127.0.0.1:{found[2]}/", said
     finally:
         program.send_signal(signal.SIGINT)

@@ -43,7 +43,7 @@ def test_its_error_is_in_its_own_words(tmp_path: Path) -> None:
 
 
 def test_a_wrong_command_line_is_shown(tmp_path: Path) -> None:
-    with pytest.raises(CommandFailed, match="^argument COMMAND: invalid choice: 'unlearn'"):
+    with pytest.raises(CommandFailed, match=r"^argument COMMAND: invalid choice: 'unlearn'"):
         command(tmp_path, "unlearn").run()
 
 

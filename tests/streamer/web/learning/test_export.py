@@ -30,7 +30,7 @@ def learning(shop: Shop) -> Learning:
 
 
 def unpacked(learning: Learning, folder: Path) -> Path:
-    export = learning.export()
+    export = learning.speech.export()
     pieces = list(export)
     export.close()
     assert len(pieces) > 3
@@ -59,7 +59,7 @@ def test_no_recording_is_on_both_sides_and_every_clip_is_as_long_as_it_says(
 
 
 def test_nothing_of_an_export_stays_on_the_disk(learning: Learning, shop: Shop) -> None:
-    export = learning.export()
+    export = learning.speech.export()
     assert stat.S_IMODE(export.folder.stat().st_mode) == 0o700
     assert {stat.S_IMODE(path.stat().st_mode) for path in export.folder.rglob("*.*")} == {0o600}
     next(iter(export))
@@ -85,7 +85,7 @@ def test_train_py_takes_what_was_exported(
 def test_a_corrected_transcript_takes_the_place_of_the_one_before(
     learning: Learning, shop: Shop, tmp_path: Path
 ) -> None:
-    learning.material()
+    learning.speech.material()
     shop.library.add(id_of("0"), "ba", "ab", heard=("ab", "ba cab"))
     train, dev = sides(unpacked(learning, tmp_path / "out"))
     mine = [row.text for row in [*train, *dev] if row.speaker == id_of("0")]
@@ -96,21 +96,22 @@ def test_recordings_without_a_usable_segment_take_no_side(shop: Shop) -> None:
     shop.library.add(id_of("silent"), "", heard=("ab",))
     shop.library.add(id_of("one"), "ab")
     learning = shop.open()
-    assert "one more recording" in learning.lacking()
+    speech = learning.speech
+    assert "one more recording" in speech.lacking(speech.material())
     shop.library.add(id_of("two"), "ba")
-    assert learning.lacking() == ""
+    assert speech.lacking(speech.material()) == ""
     assert id_of("silent") not in learning.registry.state.sides
 
 
 def test_with_nothing_corrected_there_is_nothing_to_export(shop: Shop) -> None:
     with pytest.raises(Conflict, match="nothing to export"):
-        shop.open().export()
+        shop.open().speech.export()
 
 
 def test_a_deleted_recording_goes_from_an_export_that_is_being_sent(
     learning: Learning, shop: Shop
 ) -> None:
-    export = learning.export()
+    export = learning.speech.export()
     pieces = iter(export)
     next(pieces)
     shop.library.delete(id_of("0"))
@@ -123,7 +124,7 @@ def test_a_deleted_recording_goes_from_an_export_that_is_being_sent(
 def test_what_a_killed_server_left_is_gone_after_the_next_start(
     learning: Learning, shop: Shop
 ) -> None:
-    left = learning.export()
+    left = learning.speech.export()
     (shop.folder / "learning" / "mine-9").mkdir()
     (shop.folder / "models" / "mine-9").mkdir()
     assert soundfile.info(str(next(left.folder.rglob("*.flac")))).frames
