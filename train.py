@@ -28,6 +28,7 @@ from model.errors import CaptionerError
 from model.recipe import Recipe
 from model.settings import load_settings
 from model.training.checkpoint import CHOICES
+from model.training.mixture import HALF
 from model.variation.noises import COLOURS
 
 if TYPE_CHECKING:
@@ -360,6 +361,19 @@ def _add_export_options(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="Markdown for the model card: licences and attribution of the data",
     )
+    parser.add_argument(
+        "--init",
+        metavar="FOLDER",
+        type=Path,
+        help="the model bundle that the run started from: write weights between it and the run, "
+        "so that less of what it knew is forgotten",
+    )
+    parser.add_argument(
+        "--share",
+        metavar="SHARE",
+        type=number(0.0, 1.0),
+        help=f"of the run's weights in that mixture, 0 to 1 (default: {HALF})",
+    )
 
 
 def _add_manifests(
@@ -479,6 +493,8 @@ def _export(options: argparse.Namespace, terminal: Terminal) -> None:
             options.manifest,
             options.notes,
             options.checkpoint,
+            options.init,
+            options.share,
         ),
         terminal,
     )

@@ -329,6 +329,8 @@ class LearningSettings:
         minutes: Most minutes of training that may be asked for.
         patience: Passes in a row without a lower error rate after which a training ends
             early; 0 for never.
+        share: Of the trained weights in the model that is made; the rest are those of the
+            model before, so that it forgets less.  1 takes the trained ones as they are.
         backend: Library that Keras computes with.
         niceness: How far the training stands back behind other programs, 0 to 19.
 
@@ -341,6 +343,7 @@ class LearningSettings:
     test: Path = Path("tests/data/speech/manifest.jsonl")
     minutes: float = 240.0
     patience: int = 12
+    share: float = 0.5
     backend: Literal["jax", "tensorflow"] = "jax"
     niceness: int = 15
 
@@ -349,6 +352,8 @@ class LearningSettings:
             self,
             above(0, "minutes"),
             at_least(0, "patience"),
+            above(0, "share"),
+            between(0, 1, "share"),
             between(0, 19, "niceness"),
         )
 

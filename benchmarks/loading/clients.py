@@ -72,7 +72,8 @@ def speak(job: Job) -> Log:
             with suppress(WebSocketException, OSError):  # A socket that was closed is in the log.
                 _send(socket, pcm.astype("<i2").tobytes(), rate, job.start_s, log)
             listener.join()
-            socket.shutdown()
+            # Closing alone leaves open what the server ended first.
+            socket.shutdown()  # type: ignore[no-untyped-call]
     except (WebSocketException, OSError) as error:
         log.failure = f"{type(error).__name__}: {error}"
     return log

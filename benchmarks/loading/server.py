@@ -77,9 +77,7 @@ def serving(folder: Path, sessions: int, arguments: Sequence[str]) -> Iterator[R
     command += ["--data", str(folder), "--set", f"web.sessions={sessions}", *arguments]
     # In place of the microphone, which would be one stream more.
     command += ["--wav", str(_silence(folder))]
-    process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, bufsize=0
-    )
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0)
     try:
         yield Running(_address(process), process.pid)
     finally:
@@ -89,8 +87,8 @@ def serving(folder: Path, sessions: int, arguments: Sequence[str]) -> Iterator[R
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        assert process.stderr is not None
-        process.stderr.close()
+        assert process.stdout is not None
+        process.stdout.close()
 
 
 def _silence(folder: Path) -> Path:
@@ -102,11 +100,11 @@ def _silence(folder: Path) -> Path:
 
 def _address(process: subprocess.Popen[bytes]) -> str:
     """Return where the server says that it listens."""
-    assert process.stderr is not None
+    assert process.stdout is not None
     said, due = b"", time.monotonic() + STARTS_S
     while time.monotonic() < due and process.poll() is None:
-        if select.select([process.stderr], [], [], 0.5)[0]:
-            said += os.read(process.stderr.fileno(), 65_536)
+        if select.select([process.stdout], [], [], 0.5)[0]:
+            said += os.read(process.stdout.fileno(), 65_536)
         found = re.search(rb"http://\S+/(?=\s)", said)
         if found:
             return found[0].decode()

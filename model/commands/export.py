@@ -14,6 +14,7 @@ from model.errors import UsageError
 from model.statistics import load_statistics
 from model.training.checkpoint import Choice
 from model.training.export import bundle_from_run
+from model.training.mixture import HALF, mixture
 
 FORMATS = ("bundle", "onnx", "tensorflow", "litert")
 """What can be written; the bundle is what this program uses itself."""
@@ -36,6 +37,9 @@ class ExportOptions:
         manifests: What it was trained on, for a training's folder that does not say.
         notes: Markdown on the data for the model card: licences and attribution.
         checkpoint: The best or the newest.
+        init: Bundle that the training started from, whose weights are mixed in; None
+            leaves the training's as they are.
+        share: Of the training's weights in that mixture; None for a half.
     """
 
     output: Path
@@ -47,6 +51,8 @@ class ExportOptions:
     manifests: Sequence[Path] = ()
     notes: Path | None = None
     checkpoint: Choice = "best"
+    init: Path | None = None
+    share: float | None = None
 
 
 def export(options: ExportOptions, terminal: Terminal) -> None:
@@ -80,6 +86,8 @@ def export(options: ExportOptions, terminal: Terminal) -> None:
 def _check(options: ExportOptions) -> None:
     if options.format in SUFFIXES:
         check_file(options.output, [SUFFIXES[options.format]])
+    if options.share is not None and options.init is None:
+        raise UsageError("--share: is of a mixture; give the model to mix with as --init too")
     if options.bundle is None:
         return
     if options.format == "bundle":
@@ -91,16 +99,17 @@ def _check(options: ExportOptions) -> None:
         ("--stats", options.statistics),
         ("--manifest", options.manifests),
         ("--notes", options.notes),
+        ("--init", options.init),
     ):
         if given:
             raise UsageError(f"{option}: is for --run; a bundle brings its own")
 
 
 def _bundle_of_run(options: ExportOptions, terminal: Terminal) -> ModelBundle:
-    """Return the bundle of a checkpoint of a training."""
+    """Return the bundle of a checkpoint of a training, mixed with what it started from."""
     assert options.run is not None, "either a training or a bundle is given"
     statistics, manifests, notes = options.statistics, options.manifests, options.notes
-    return bundle_from_run(
+    bundle = bundle_from_run(
         options.run,
         options.name or _default_name(options),
         load_statistics(statistics) if statistics else None,
@@ -109,6 +118,10 @@ def _bundle_of_run(options: ExportOptions, terminal: Terminal) -> ModelBundle:
         notify=terminal.say,
         checkpoint=options.checkpoint,
     )
+    if options.init is None:
+        return bundle
+    share = HALF if options.share is None else options.share
+    return mixture(load_bundle(options.init), bundle, share)
 
 
 def _default_name(options: ExportOptions) -> str:

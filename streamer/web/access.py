@@ -14,7 +14,7 @@ import ipaddress
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from flask import Flask, Response, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
@@ -149,7 +149,7 @@ def _check_request(access: Access) -> ResponseReturnValue | None:
     token = request.args.get("token", "")
     if access.digest and token and request.method == "GET" and access.is_token(token):
         _let_in(access)
-        return redirect(request.path)
+        return redirect(quote(request.path))
     if request.endpoint in OPEN_ENDPOINTS or _is_let_in(access):
         _check_forgery(access)
         return None
@@ -170,22 +170,37 @@ def _check_name(access: Access) -> None:
 
 
 def _check_site() -> None:
-    """Refuse what another site's page sends: any change, and any WebSocket.
+    """Refuse what another site's page sends, but for a link that is followed.
 
     Raises:
         Forbidden: If it comes from there.
     """
     headers = request.headers
     upgrade = headers.get("Upgrade", "").lower() == "websocket"
+    site = headers.get("Sec-Fetch-Site", "same-origin")
     if request.method in SAFE_METHODS and not upgrade:
-        return
+        followed = headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
+        if site in ("same-origin", "none") or (followed and not _is_embedded()):
+            return
     origin = headers.get("Origin", "")
-    other = origin and urlsplit(origin).netloc.lower() != request.host.lower()
-    if other or headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+    other = origin and _authority(origin) != request.host.lower()
+    if other or site not in ("same-origin", "none"):
         raise Forbidden(
             f"a page of another site ({origin or 'unknown'}) may not do this; "
             "open the server's own page"
         )
+
+
+def _is_embedded() -> bool:
+    return request.headers.get("Sec-Fetch-Dest", "document") != "document"
+
+
+def _authority(origin: str) -> str | None:
+    """Return the host and port of an origin; None if it has none."""
+    try:
+        return urlsplit(origin).netloc.lower() or None
+    except ValueError:
+        return None
 
 
 def _check_forgery(access: Access) -> None:

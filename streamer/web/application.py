@@ -9,6 +9,7 @@ from importlib import import_module
 from flask import Flask, Response, g, jsonify, render_template, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
+from wsproto.utilities import RemoteProtocolError
 
 from model.errors import CaptionerError, UsageError
 from streamer.web.access import Access, guard
@@ -57,6 +58,8 @@ def create_app(parts: Services, access: Access) -> Flask:
         app.register_blueprint(import_module(name).blueprint)
     app.register_error_handler(CaptionerError, _answer_known)
     app.register_error_handler(HTTPException, _answer_http)
+    app.register_error_handler(RemoteProtocolError, _answer_handshake)
+    app.register_error_handler(ConnectionError, _answer_gone)
     app.register_error_handler(Exception, _answer_unknown)
     app.after_request(lambda response: _count(parts, response))
     return app
@@ -79,6 +82,14 @@ def _answer_known(error: CaptionerError) -> ResponseReturnValue:
     if isinstance(error, Busy):
         response.headers["Retry-After"] = str(RETRY_AFTER_S)
     return response
+
+
+def _answer_handshake(error: Exception) -> ResponseReturnValue:
+    return _answer(400, f"this is no WebSocket's handshake: {error}")
+
+
+def _answer_gone(error: Exception) -> ResponseReturnValue:
+    return _answer(400, "the client has gone")
 
 
 def _answer_http(error: HTTPException) -> ResponseReturnValue:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from streamer.events import Summary
@@ -50,6 +51,7 @@ class SessionDesk:
         self._seats = seats
         self._metrics = metrics
         self._used: set[Seat] = set()
+        self._lingering: deque[Callable[[], None]] = deque()
         self._closed = False
         self._change = threading.Condition()
 
@@ -87,6 +89,26 @@ class SessionDesk:
                 self._used.discard(seat)
                 self._change.notify_all()
             self._metrics.session_ended(kind, seat.reason, seat.summary)
+
+    @contextmanager
+    def lingering(self, leave: Callable[[], None]) -> Iterator[None]:
+        """Let what left its seat stay a while with all that it holds in memory.
+
+        As many may as there are seats; then the one that stays longest has to leave.
+
+        Args:
+            leave: Called, from any thread, to make it leave soon.
+        """
+        with self._change:
+            self._lingering.append(leave)
+            longest = self._lingering.popleft() if len(self._lingering) > self._seats else None
+        if longest is not None:
+            longest()
+        try:
+            yield
+        finally:
+            with self._change, suppress(ValueError):
+                self._lingering.remove(leave)
 
     def close(self, timeout: float) -> None:
         """Give out no seat any more, end what those in use are for, and wait for that.

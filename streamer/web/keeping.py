@@ -7,12 +7,17 @@ from collections import deque
 from dataclasses import replace
 from typing import Literal, Protocol
 
+import numpy as np
+
 from model.errors import CaptionerError
 from streamer.audio import SAMPLE_RATE, AudioBlock
 from streamer.events import FinalTranscript, Notice
 
 Origin = Literal["microphone", "live", "upload"]
 """Where a recording came from: a browser, the machine's own microphone, or a file."""
+
+KEEPING_ENDED = "keeping_ended"
+"""Kind of the notice that the recording was deleted while it was being made."""
 
 
 class Kept(Protocol):
@@ -70,14 +75,21 @@ class Keeper:
         with self._lock:
             return self._kept.id if self._kept and not self._kept.ended else None
 
+    @property
+    def begun(self) -> bool:
+        """Whether a recording was begun and not finished yet, be it deleted or not."""
+        with self._lock:
+            return self._kept is not None
+
     def push(self, block: AudioBlock) -> list[Notice]:
         """Take a block; see :class:`~streamer.recorder.BlockRecorder`."""
         with self._lock:
             self._heard = block.end
+            self._let_go()
             untold, self._untold = self._untold, []
             if self._kept is not None:
                 return [*untold, *self._kept.push(self._moved(block))]
-            self._blocks.append(block)
+            self._blocks.append(_packed(block))
             self._forget()
             return untold
 
@@ -92,7 +104,7 @@ class Keeper:
     def keep(self, title: str, model: str) -> str:
         """Keep what is held and what follows; return the recording's id.
 
-        While a recording is being kept, this changes nothing.
+        While a recording is being kept, this changes nothing; one that was deleted is not.
 
         Args:
             title: What the user calls it; may be empty.
@@ -102,11 +114,11 @@ class Keeper:
             CaptionerError: If it cannot be kept.
         """
         with self._lock:
-            if self._kept is None:
+            if self._kept is None or self._kept.ended:
                 self._start = self._blocks[0].start if self._blocks else self._heard
                 self._kept = self._shelf.begin(title, self._origin, model)
                 for block in self._blocks:
-                    self._kept.push(self._moved(block))
+                    self._kept.push(self._moved(_unpacked(block)))
                 for final in self._finals:
                     self._add(final)
                 self._blocks.clear()
@@ -117,9 +129,10 @@ class Keeper:
         """Finish the recording, if one is being kept, and return its id."""
         with self._lock:
             kept, self._kept = self._kept, None
-            if kept is not None:
-                kept.finish()
-            return kept.id if kept else None
+            if kept is None or kept.ended:
+                return None
+            kept.finish()
+            return kept.id
 
     def discard(self) -> None:
         """Throw away the recording that is being kept, and what is held."""
@@ -129,6 +142,13 @@ class Keeper:
                 kept.discard()
             self._blocks.clear()
             self._finals.clear()
+
+    def _let_go(self) -> None:
+        """Have no more to do with a recording that was deleted, and say so."""
+        if self._kept is not None and self._kept.ended:
+            self._kept = None
+            text = "the recording was deleted, so nothing more is kept"
+            self._untold.append(Notice(KEEPING_ENDED, text, "warning"))
 
     def _forget(self) -> None:
         """Let go of what is older than what is to be remembered."""
@@ -164,3 +184,16 @@ class Keeper:
             self._kept.add(moved)
         except CaptionerError as error:
             self._untold.append(Notice("keeping_failed", str(error), "error"))
+
+
+_FULL_SCALE = np.float32(32_768)
+
+
+def _packed(block: AudioBlock) -> AudioBlock:
+    """Return a block in the 16 bits that it would have on disk, half as large."""
+    samples = np.rint(block.samples * _FULL_SCALE).clip(-_FULL_SCALE, _FULL_SCALE - 1)
+    return replace(block, samples=samples.astype(np.int16))
+
+
+def _unpacked(block: AudioBlock) -> AudioBlock:
+    return replace(block, samples=block.samples.astype(np.float32) / _FULL_SCALE)

@@ -23,7 +23,7 @@ from streamer.events import (
 from streamer.microphone import MicrophoneSource
 from streamer.runner import ThreadedRunner
 from streamer.web.errors import Busy, Conflict
-from streamer.web.keeping import Keeper, Shelf
+from streamer.web.keeping import KEEPING_ENDED, Keeper, Shelf
 from streamer.web.metrics import Metrics
 from streamer.web.model_host import ModelHost
 from streamer.writers import event_record
@@ -32,7 +32,8 @@ RETRY_S = 5.0
 """Time between two attempts to open a microphone that cannot be opened."""
 
 WAITING_AT_MOST = 500
-"""Messages that may wait for a viewer; one that falls further behind is sent away."""
+"""Messages that may wait for a viewer beside those of its beginning; one that falls further
+behind is sent away."""
 
 STATUS_EVERY_S = 0.5
 """Time between two statuses for viewers."""
@@ -45,6 +46,7 @@ class Viewer:
 
     def __init__(self, first: Sequence[Message]) -> None:
         self._waiting: deque[Message] = deque(first)
+        self._most = len(first) + WAITING_AT_MOST
         self._changed = threading.Condition()
         self._ended = False
 
@@ -53,7 +55,7 @@ class Viewer:
         with self._changed:
             if message["type"] in ("partial", "status"):
                 self._drop_last(message["type"])
-            if len(self._waiting) >= WAITING_AT_MOST:
+            if len(self._waiting) >= self._most:
                 self._ended = True
             else:
                 self._waiting.append(message)
@@ -361,6 +363,9 @@ class LiveHub:
                 if isinstance(event, FinalTranscript):
                     self._partial = None
             self._tell(record)
+            if isinstance(event, Notice) and event.kind == KEEPING_ENDED:
+                self._wanted_title = None
+                self._tell({"type": "keeping", "keeping": False, "recording": None})
 
     def _tell(self, message: Message) -> None:
         with self._lock:

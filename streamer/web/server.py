@@ -8,26 +8,26 @@ that nobody wanted is not read.
 
 from __future__ import annotations
 
-import io
+import errno
 import queue
+import resource
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from cheroot import wsgi
-from cheroot.server import HTTPConnection, HTTPRequest
+from cheroot.server import HTTPConnection
 from cheroot.ssl.builtin import BuiltinSSLAdapter
 from cheroot.workers.threadpool import ThreadPool
 
 from model.errors import UsageError
-
-REQUEST_S = 20.0
-"""Seconds in which a request's head must have come, and a small body after it."""
+from streamer.web.incoming import UNREAD_BODY, Request
+from streamer.web.watchdog import Watchdog
+from streamer.web.web_socket import WholeSends
 
 SILENT_S = 15
 """Seconds without a byte after which a connection is given up."""
@@ -35,94 +35,17 @@ SILENT_S = 15
 HEAD_BYTES = 32_768
 """Largest head of a request."""
 
-SMALL_BODY = 1_000_000
-"""Bytes up to which a body is read before the request is answered."""
+CONNECTIONS = 4_000
+"""Connections that are open at once, at most; most of them idle."""
 
-UNREAD_BODY = 65_536
-"""Bytes of an unread body that are still read to keep its connection."""
+FILES = 200
+"""Open files beside the connections."""
 
-LINGER_S = 5.0
-"""Seconds that a client has to read the answer to a body that is not read to its end."""
+THREADS_AT_START, THREADS_SPARE, THREADS_IDLE = 12, 4, 32
+"""Threads made at first, kept ready, and kept at most while they have nothing to do."""
 
-THREADS_AT_START, THREADS_SPARE = 12, 4
-
-
-class Watchdog:
-    """Cuts connections that take longer than they may; one thread for all of them."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._watched: dict[object, tuple[float, socket.socket]] = {}
-        self._lock = threading.Lock()
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
-
-    def start(self) -> None:
-        """Begin to watch."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Watch no more."""
-        self._ended.set()
-
-    @contextmanager
-    def watching(self, connection: socket.socket, seconds: float) -> Iterator[None]:
-        """Cut ``connection`` if the context lasts longer than ``seconds``."""
-        key = object()
-        with self._lock:
-            self._watched[key] = (self._clock() + seconds, connection)
-        try:
-            yield
-        finally:
-            with self._lock:
-                del self._watched[key]
-
-    def cut_late(self) -> None:
-        """Cut what is late now."""
-        now = self._clock()
-        with self._lock:
-            late = [connection for due, connection in self._watched.values() if due <= now]
-        for connection in late:
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-
-    def _run(self) -> None:
-        while not self._ended.wait(1.0):
-            self.cut_late()
-
-
-class WholeSends:
-    """A connection as a WebSocket needs it: a message is sent whole, or the connection ends.
-
-    Its receiving thread and the one that sends events may send at the same time.
-    """
-
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
-        self._sending = threading.Lock()
-
-    def send(self, data: bytes) -> int:
-        """Send all of ``data``, in the connection's time limit.
-
-        Raises:
-            OSError: If it could not be sent.
-        """
-        with self._sending:
-            self._connection.sendall(data)
-        return len(data)
-
-    def recv(self, size: int) -> bytes:
-        """Receive up to ``size`` bytes."""
-        return self._connection.recv(size)
-
-    def fileno(self) -> int:
-        """Return the file descriptor, for selectors."""
-        return self._connection.fileno()
-
-    def close(self) -> None:
-        """End both directions; the server closes the connection."""
-        with suppress(OSError):
-            self._connection.shutdown(socket.SHUT_RDWR)
+REST_S = 0.1
+"""Rest after a connection that could not be accepted, seconds."""
 
 
 class _Gateway(wsgi.Gateway_10):
@@ -143,77 +66,70 @@ class _Gateway(wsgi.Gateway_10):
         try:
             super().respond()
         except StopIteration:
+            self.env["gunicorn.socket"].finish()
             self.req.sent_headers = True
             self.req.close_connection = True
 
     def start_response(self, status: str, headers: Any, exc_info: Any = None) -> Any:
-        if getattr(self.req.rfile, "remaining", 0) > UNREAD_BODY:
+        if self.req.rfile.remaining > UNREAD_BODY:
             self.req.close_connection = True
         return super().start_response(status, headers, exc_info)
 
 
-class _Request(HTTPRequest):
-    """A request whose head, and body if it is small, must come in time."""
-
-    def parse_request(self) -> None:
-        with self.server.watchdog.watching(self.conn.socket, REQUEST_S):
-            super().parse_request()
-            if self.ready and not self.chunked_read:
-                self._read_small_body()
-
-    def _read_small_body(self) -> None:
-        length = self.inheaders.get(b"Content-Length", b"0")
-        if length.isdigit() and 0 < int(length) <= SMALL_BODY:
-            reader = self.conn.rfile
-            rest = reader.rest if isinstance(reader, _Replayed) else reader
-            body = rest.read(int(length))
-            if len(body) < int(length):
-                self.ready = False
-                return
-            self.conn.rfile = _Replayed(body, rest)
-
-    def respond(self) -> None:
-        super().respond()
-        if getattr(self.rfile, "remaining", 0) > 0 and self.close_connection:
-            self._let_answer_arrive()
-
-    def _let_answer_arrive(self) -> None:
-        """Throw away what the client still sends, so that it comes to read the answer."""
-        connection = self.conn.socket
-        with suppress(OSError), self.server.watchdog.watching(connection, LINGER_S):
-            connection.shutdown(socket.SHUT_WR)
-            while connection.recv(65_536):
-                pass
-
-
-class _Replayed:
-    """A connection's reader with some bytes of it read already."""
-
-    def __init__(self, body: bytes, rest: Any) -> None:
-        self._body = io.BytesIO(body)
-        self.rest = rest
-
-    def read(self, size: int = -1) -> bytes:
-        return self._body.read(size) or self.rest.read(size)
-
-    def readline(self, size: int = -1) -> bytes:
-        return self._body.readline(size) or self.rest.readline(size)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.rest, name)
-
-
 class _Connection(HTTPConnection):
-    RequestHandlerClass = _Request
+    RequestHandlerClass = Request
+
+    def __init__(self, server: WebServer, *args: Any) -> None:
+        super().__init__(server, *args)
+        self._counted = server.connections
+        self._counted.add(self)
+
+    def communicate(self) -> bool:
+        """Answer a request; a connection that breaks is no news."""
+        try:
+            return bool(super().communicate())  # type: ignore[no-untyped-call]
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        """Close it; may be called again."""
+        self._counted.discard(self)
+        super().close()
+        # Otherwise the socket lives until its writer is found by the garbage collector.
+        with suppress(OSError, ValueError):
+            self.wfile.close()
 
 
 class _Threads(ThreadPool):
-    """Makes threads as they are needed."""
+    """Makes threads as they are needed, and lets them go when they are not."""
 
     def put(self, obj: Any) -> None:
-        if self.idle < THREADS_SPARE:
+        spare = self.idle - self.qsize
+        if spare < THREADS_SPARE:
             self.grow(THREADS_SPARE)
+        elif spare > THREADS_IDLE:
+            self.shrink(spare - THREADS_IDLE)
         super().put(obj)
+
+    def grow(self, amount: int) -> None:
+        """Make threads; unlike cheroot's this does not wait until they run."""
+        workers: list[threading.Thread] = self._threads  # type: ignore[attr-defined]
+        room = max(int(self.max) - len(workers), 0)
+        for _ in range(min(amount, room)):
+            workers.append(self._spawn_worker())  # type: ignore[attr-defined]
+
+
+class _Listener(socket.socket):
+    """A listening socket that rests a little when nothing more can be opened."""
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        try:
+            return super().accept()
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                raise
+            time.sleep(REST_S)
+            raise TimeoutError from error
 
 
 class _LazyTls(BuiltinSSLAdapter):
@@ -243,6 +159,7 @@ class WebServer(wsgi.Server):
     def __init__(self, host: str, port: int, application: Any, threads: int = 600) -> None:
         super().__init__((host, port), application, server_name="captioner", timeout=SILENT_S)
         self.gateway = _Gateway
+        self.connections: set[_Connection] = set()
         self.watchdog = Watchdog()
         self.software = "captioner"
         self.request_queue_size = 128
@@ -288,7 +205,17 @@ class WebServer(wsgi.Server):
                 f"cannot listen on {host}, port {port}: {error.strerror or error}; choose another "
                 "with --host and --port, or stop the program that has it"
             ) from error
+        self._most = min(CONNECTIONS, _files_allowed() - FILES)
         self.watchdog.start()
+
+    def process_conn(self, conn: _Connection) -> None:
+        """Have a thread work on a connection, once its client has said something."""
+        if conn.last_used is not None:
+            super().process_conn(conn)
+        elif len(self.connections) > self._most:
+            conn.close()
+        else:
+            self.put_conn(conn)
 
     @staticmethod
     def bind_socket(socket_: socket.socket, bind_addr: tuple[str, int]) -> socket.socket:
@@ -297,7 +224,7 @@ class WebServer(wsgi.Server):
             bound: socket.socket = wsgi.Server.bind_socket(  # type: ignore[no-untyped-call]
                 socket_, bind_addr
             )
-            return bound
+            return _Listener(fileno=bound.detach())
         except OSError:
             socket_.close()
             raise
@@ -321,3 +248,13 @@ class WebServer(wsgi.Server):
         """Say only what is an error of ours."""
         if level >= 40:
             super().error_log(msg, level, traceback)
+
+
+def _files_allowed() -> int:
+    """Return how many files may be open, after asking for as many as we need."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = CONNECTIONS + FILES
+    if soft < wanted:
+        soft = min(wanted, hard) if hard != resource.RLIM_INFINITY else wanted
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return soft

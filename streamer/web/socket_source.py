@@ -23,6 +23,10 @@ AHEAD_S = 30.0
 _FULL_SCALE = np.float32(32_768)
 
 
+SHORTEST_S = 0.01
+"""Audio that is passed on at once, seconds; less than that waits for more."""
+
+
 class TooFast(Exception):
     """A client sends audio faster than anybody speaks."""
 
@@ -62,6 +66,7 @@ class SocketSource:
         self._end = 0
         self._missing = 0
         self._odd = b""
+        self._short = np.zeros(0, np.float32)
         self._pushing = threading.Lock()
 
     @property
@@ -107,27 +112,32 @@ class SocketSource:
             self._odd = pcm[whole:]
             samples = np.frombuffer(pcm[:whole], "<i2").astype(np.float32) / _FULL_SCALE
             self._sent += len(samples)
-            if self.received_s - (self._clock() - self._began) > AHEAD_S:
-                raise TooFast
+            self._check_pace()
             self._give(self._resampled(samples, last=False))
-            return self._end < self._longest
+            # A client that sends slowly has no more time than one that speaks.
+            late = self._clock() - self._began > self._longest / SAMPLE_RATE + AHEAD_S
+            return self._end < self._longest and not late
 
     def lose(self, samples: int) -> None:
         """Take note that the client had to drop audio.
 
         Args:
             samples: How much, at its rate.
+
+        Raises:
+            TooFast: As :meth:`push`.
         """
         with self._pushing:
-            self._give(self._resampled(np.zeros(0, np.float32), last=True))
-            self._resampler = self._new_resampler()
             self._lost += samples
+            self._check_pace()
+            self._give(self._resampled(np.zeros(0, np.float32), last=True), last=True)
+            self._resampler = self._new_resampler()
             self._missing = max(0, round(self.received_s * SAMPLE_RATE) - self._end)
 
     def finish(self) -> None:
         """Say that no more comes; what waits is still heard."""
         with self._pushing:
-            self._give(self._resampled(np.zeros(0, np.float32), last=True))
+            self._give(self._resampled(np.zeros(0, np.float32), last=True), last=True)
             self._ring.close()
 
     def stop(self) -> None:
@@ -145,8 +155,19 @@ class SocketSource:
         chunk = self._resampler.resample_chunk(samples, last=last)
         return np.rint(chunk * _FULL_SCALE).clip(-_FULL_SCALE, _FULL_SCALE - 1) / _FULL_SCALE
 
-    def _give(self, samples: np.ndarray) -> None:
+    def _check_pace(self) -> None:
+        if self.received_s - (self._clock() - self._began) > AHEAD_S:
+            raise TooFast
+
+    def _give(self, samples: np.ndarray, last: bool = False) -> None:
+        """Pass samples on; a few wait for more, since every block has its price."""
+        if len(self._short):
+            samples = np.concatenate((self._short, samples))
+            self._short = samples[:0]
         if len(samples) == 0:
+            return
+        if not last and len(samples) < SHORTEST_S * SAMPLE_RATE:
+            self._short = samples
             return
         missing, self._missing = self._missing, 0
         self._end += missing

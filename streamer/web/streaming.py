@@ -21,14 +21,18 @@ from streamer.runner import ThreadedRunner
 from streamer.web.body import read_json, read_object
 from streamer.web.desk import Seat
 from streamer.web.errors import BadRequest, Busy, Unprocessable
-from streamer.web.keeping import Keeper
+from streamer.web.keeping import KEEPING_ENDED, Keeper
 from streamer.web.live import Position
 from streamer.web.services import Services, services
 from streamer.web.socket_source import HIGHEST_RATE, LOWEST_RATE, SocketSource, TooFast
+from streamer.web.web_socket import bound
 from streamer.writers import event_record, printable
 
 IDLE_S = 60.0
-"""A client that sends nothing for so long has gone, seconds."""
+"""A client that sends hardly any audio for so long is no microphone, or has gone; seconds."""
+
+SLOWEST = 0.02
+"""Audio that must come in a second at least, seconds."""
 
 LOOK_S = 1.0
 """Seconds between two looks whether a stream is to end though its client says nothing."""
@@ -102,6 +106,8 @@ class SocketSink:
             self._seat.summary = event
         try:
             self.send(event_record(event, emitted_s))
+            if isinstance(event, Notice) and event.kind == KEEPING_ENDED:
+                self.send({"type": "kept", "recording": None})
         except ReaderGone:
             # What is kept is transcribed to its end, whoever watches.
             if self._keeper.recording is None:
@@ -152,15 +158,19 @@ class StreamSession:
         stream = self._models.stream(self._keeper)
         self._runner = ThreadedRunner(self._source, stream, self._sink, ring_s)
         self._captions = threading.Thread(target=self._caption, name="captions", daemon=True)
-        if wanted.keep:
-            self._keep(wanted.title)
+        self._from_beginning = wanted.keep
+        self._timely_s = 0.0
+        self._idle_at = 0.0
 
     def serve(self) -> None:
         """Receive until the audio ends, and let it be transcribed to its end."""
+        if self._from_beginning:
+            self._keep(self._title)
         self._sink.send(event_record(StreamStarted("browser", self._models.name), 0.0))
         for notice in self._models.notices:
             self._sink.send(event_record(notice, 0.0))
         self._captions.start()
+        self._idle_at = time.monotonic() + IDLE_S
         try:
             self._receive()
         except ConnectionClosed:
@@ -174,7 +184,7 @@ class StreamSession:
         """Let the client decide, for a while, to keep what was heard."""
         until = time.monotonic() + LATE_KEEP_S
         try:
-            if self._keeper.recording is not None:
+            if self._keeper.begun:
                 self._finish_keeping()
             while self._socket.connected and not self._ending and time.monotonic() < until:
                 message = self._socket.receive(timeout=LOOK_S)
@@ -182,12 +192,16 @@ class StreamSession:
                     return
                 if self._keeper.recording is not None:
                     self._finish_keeping()
-        except (ConnectionClosed, ReaderGone):
+        except (ConnectionClosed, ReaderGone, TooFast):
             return
 
     def close(self) -> None:
         """Finish what is being kept."""
         self._keeper.finish()
+
+    def leave(self) -> None:
+        """Wait for no late decision any more; may be called from any thread."""
+        self._ending = True
 
     def _end(self) -> None:
         """End the stream, as the server stops."""
@@ -199,14 +213,11 @@ class StreamSession:
             message = self._next()
             if message is None:
                 if self._captions.is_alive() and not self._ending:
-                    self._say("idle", f"no audio came for {IDLE_S:g} s, so it ends")
+                    self._say("idle", f"hardly any audio came for {IDLE_S:g} s, so it ends")
                 return
-            if isinstance(message, str):
-                if not self._obey(message):
-                    return
-                continue
             try:
-                more = self._source.push(message)
+                if not self._take(message):
+                    return
             except TooFast:
                 self._say(
                     "too_fast",
@@ -214,14 +225,22 @@ class StreamSession:
                     "whole file to /api/transcribe",
                 )
                 return
-            if not more:
-                self._say("too_long", "this is the longest stream that is taken; start another")
-                return
+
+    def _take(self, message: str | bytes) -> bool:
+        """Take a message; return whether more audio is to come."""
+        if isinstance(message, str):
+            return self._obey(message)
+        if not self._source.push(message):
+            self._say("too_long", "this is the longest stream that is taken; start another")
+            return False
+        if self._source.received_s >= self._timely_s + IDLE_S * SLOWEST:
+            self._timely_s = self._source.received_s
+            self._idle_at = time.monotonic() + IDLE_S
+        return True
 
     def _next(self) -> str | bytes | None:
-        """Return the next message, or None when none came for ``IDLE_S``."""
-        until = time.monotonic() + IDLE_S
-        while self._captions.is_alive() and not self._ending and time.monotonic() < until:
+        """Return the next message, or None when hardly any audio came for ``IDLE_S``."""
+        while self._captions.is_alive() and not self._ending and time.monotonic() < self._idle_at:
             message: str | bytes | None = self._socket.receive(timeout=LOOK_S)
             if message is not None:
                 return message
@@ -234,7 +253,9 @@ class StreamSession:
             kind = order.get("type")
             if kind == "keep":
                 title = order.get("title", self._title)
-                self._keep(str(title)[:TITLE_CHARACTERS])
+                if not isinstance(title, str):
+                    raise BadRequest("title: must be a text")
+                self._keep(title[:TITLE_CHARACTERS])
             elif kind == "discard":
                 self._keeper.discard()
                 self._sink.send({"type": "kept", "recording": None})
@@ -256,7 +277,7 @@ class StreamSession:
 
     def _finish_keeping(self) -> None:
         recording = self._keeper.finish()
-        self._sink.send({"type": "kept", "recording": recording, "finished": True})
+        self._sink.send({"type": "kept", "recording": recording, "finished": recording is not None})
 
     def _say(self, kind: str, text: str) -> None:
         self._sink.send(event_record(Notice(kind, text, "warning"), self._source.received_s))
@@ -287,6 +308,7 @@ def _samples(order: dict[str, Any]) -> int:
 @sock.route("/api/stream", bp=blueprint)  # type: ignore[untyped-decorator]
 def stream(socket: Server) -> None:
     """Transcribe what a client sends, live."""
+    bound(socket)
     parts = services()
     try:
         wanted = StreamRequest.of(request.args.to_dict())
@@ -299,7 +321,8 @@ def stream(socket: Server) -> None:
                 session = StreamSession(socket, wanted, parts, seat)
                 stack.callback(session.close)
                 session.serve()
-            session.wait_for_keep()
+            with parts.desk.lingering(session.leave):
+                session.wait_for_keep()
         except ReaderGone:
             return
         except Busy as error:
@@ -311,6 +334,7 @@ def stream(socket: Server) -> None:
 @sock.route("/api/live", bp=blueprint)  # type: ignore[untyped-decorator]
 def live(socket: Server) -> None:
     """Send the live captions of the machine."""
+    bound(socket)
     hub = services().live
     after = request.args.get("after", "0")
     known = int(after) if after.isascii() and after.isdigit() and len(after) < 16 else 0
@@ -324,7 +348,8 @@ def live(socket: Server) -> None:
             message = viewer.take(timeout=1.0)
             if message is not None:
                 socket.send(json.dumps(message))
-            _pass_over(socket)
+            # A viewer has nothing to say.
+            socket.input_buffer.clear()
     except OSError:
         return
     finally:
@@ -341,12 +366,6 @@ def keep_live() -> dict[str, Any]:
     hub = services().live
     recording = hub.keep(order["keep"], title)
     return {"keeping": hub.recording is not None, "recording": recording}
-
-
-def _pass_over(socket: Server) -> None:
-    """Take nothing from a client that has nothing to say."""
-    while socket.input_buffer:
-        socket.receive(timeout=0)
 
 
 def _turn_away(socket: Server, kind: str, text: str, code: int) -> None:

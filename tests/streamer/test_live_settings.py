@@ -133,6 +133,8 @@ def test_a_device_index_needs_no_quotes() -> None:
         ("audio.ring_s=0.5", "must be 1 to 120"),
         ("audio.reopen_every_s=0", "must be 0.1 to 60"),
         ("vad.aggressiveness=5", "must be 0 to 3"),
+        ("learning.share=0", "must be above 0"),
+        ("learning.share=1.5", "must be 0 to 1"),
         ("vad.frame_ms=15", "must be 10, 20 or 30"),
         ("vad.margin_db=-1", "must be 0 to 30"),
         ("endpoint.pre_roll_ms=-1", "must be 0 to 2000"),

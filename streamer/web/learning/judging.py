@@ -105,8 +105,8 @@ NO_TEST = (
 )
 FEW = "The {} hold only {}: too few for these figures to mean much."
 CHOSEN = (
-    "The held-out recordings also chose the moment of the training that was kept, which flatters "
-    "their figures a little."
+    "The held-out recordings chose neither weights nor share; they only tell when a training that "
+    "gets no better ends, which may flatter their figures a little."
 )
 
 

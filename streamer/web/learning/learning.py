@@ -23,8 +23,9 @@ from streamer.web.learning.registry import (
     model_in_use,
 )
 from streamer.web.learning.run_folder import Course
-from streamer.web.learning.runner import MESSAGES, JobRunner, Workshop, discard, now
+from streamer.web.learning.runner import MESSAGES, JobRunner, discard, now
 from streamer.web.learning.speech import CorrectedLibrary, CorrectedSpeech
+from streamer.web.learning.workshop import Workshop
 from streamer.web.private import make_private_folder
 
 if TYPE_CHECKING:

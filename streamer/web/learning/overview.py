@@ -132,6 +132,7 @@ def _model(model: LearnedModel, used: str) -> dict[str, Any]:
         "base": model.base,
         "minutes": _rounded(model.minutes),
         "steps": model.steps,
+        "share": _rounded(model.share),
         "recordings": len(model.recordings) + model.forgotten,
         "forgotten": model.forgotten,
         "held_out": judgement.get("held_out"),

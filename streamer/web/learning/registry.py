@@ -48,6 +48,7 @@ class LearnedModel:
         recordings: Ids of the recordings that it learned from.
         forgotten: How many others it learned from that were deleted since.
         judgement: Figures before and after, as :mod:`streamer.web.learning.judging` has them.
+        share: Of the trained weights in it; the rest are those of its base.
     """
 
     name: str
@@ -58,6 +59,7 @@ class LearnedModel:
     recordings: tuple[str, ...] = ()
     forgotten: int = 0
     judgement: Mapping[str, Any] = field(default_factory=dict)
+    share: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model.bundle import SETTINGS_FILE
-from model.training.checkpoint import BEST_FILE, checkpoints
+from model.training.checkpoint import checkpoints
 from model.training.log import LOG_FILE, STEPS_FILE, read_log
 
 POINTS = 200
@@ -65,23 +65,52 @@ def read_course(folder: Path) -> Course:
 
 def passes_without_gain(folder: Path) -> int:
     """Return how many evaluations there were since the best one."""
-    rates = [rate for _, rate in _curve(read_log(folder / LOG_FILE), "wer")]
+    rates = _rates(folder)
     return len(rates) - 1 - rates.index(min(rates)) if rates else 0
+
+
+def has_gained(folder: Path) -> bool:
+    """Return whether any evaluation was better than the first, or there was none but that."""
+    rates = _rates(folder)
+    return len(rates) < 2 or min(rates) < rates[0]
 
 
 def has_weights(folder: Path) -> bool:
     """Return whether a training has come far enough to have weights to keep."""
-    return (folder / BEST_FILE).exists() or bool(checkpoints(folder))
+    return bool(checkpoints(folder))
 
 
-def steps_of(bundle: Path) -> tuple[int, float]:
-    """Return the steps and the minutes after which a bundle's weights were taken.
+@dataclass(frozen=True)
+class Making:
+    """How the weights of a bundle came about.
+
+    Attributes:
+        steps: Batches trained on when they were taken.
+        minutes: Of training until then.
+        share: Of them in the bundle; the rest are those that the training started from.
+    """
+
+    steps: int
+    minutes: float
+    share: float
+
+
+def making_of(bundle: Path) -> Making:
+    """Return how the weights of a bundle came about.
 
     Raises:
         OSError, KeyError, ValueError: If it is no bundle.
     """
     provenance = json.loads((bundle / SETTINGS_FILE).read_text(encoding="utf-8"))["provenance"]
-    return int(provenance["steps"]), float(provenance["minutes"])
+    share = provenance["recipe"].get("init", {}).get("share", 1.0)
+    return Making(int(provenance["steps"]), float(provenance["minutes"]), float(share))
+
+
+def _rates(folder: Path) -> list[Point]:
+    """Return the word and character error rates of each evaluation; the words decide."""
+    log = read_log(folder / LOG_FILE)
+    curves = (_curve(log, name) for name in ("wer", "cer"))
+    return [(wer, cer) for (_, wer), (_, cer) in zip(*curves, strict=False)]
 
 
 def _curve(columns: dict[str, list[float]], name: str) -> list[Point]:

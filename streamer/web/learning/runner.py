@@ -8,25 +8,26 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from model.errors import CaptionerError
-from streamer.settings import LearningSettings
 from streamer.web.learning.commands import Counting, TrainCommand
 from streamer.web.learning.corpus import MANIFESTS, CutRecording, write_corpus
 from streamer.web.learning.job import JobRecord, Phase, State, write_job
 from streamer.web.learning.judging import DECODERS, Decoder, ReadClip, judge, read_report
-from streamer.web.learning.registry import LearnedModel, Registry
+from streamer.web.learning.registry import LearnedModel
 from streamer.web.learning.run_folder import (
     Course,
+    has_gained,
     has_weights,
+    making_of,
     passes_without_gain,
     read_course,
-    steps_of,
 )
+from streamer.web.learning.workshop import Workshop
 from streamer.web.private import make_private, make_private_folder
 
 PASS_S = 300.0
@@ -35,12 +36,7 @@ that judging after every pass does not take longer than training."""
 
 MOST_COPIES = 100
 
-BUCKETS_S = (4, 9, 17)
-"""Lengths to which clips are padded; each must be compiled, which takes longer than padding."""
-
 COMPILED_FOLDER = "compiled"
-LOG_STEPS = 5
-CHECKPOINT_MINUTES = 1
 
 FEATURES = "features"
 """What ``train.py fit`` counts last before it builds the network."""
@@ -57,27 +53,6 @@ MESSAGES: dict[State, str] = {
 }
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Workshop:
-    """What every job works with.
-
-    Attributes:
-        folder: Of the jobs.
-        settings: How it is learned; its paths are absolute.
-        engine: What runs the networks that are judged.
-        language_model: What their outputs are read with besides greedily, if anything.
-        test: Manifest of the test recordings, if there is one.
-        registry: Of the learned models.
-    """
-
-    folder: Path
-    settings: LearningSettings
-    engine: str
-    language_model: Path | None
-    test: Path | None
-    registry: Registry
 
 
 class Material(Protocol):
@@ -108,7 +83,9 @@ class JobRunner:
     def __init__(self, record: JobRecord, workshop: Workshop, source: Material) -> None:
         self._workshop = workshop
         self._source = source
-        self._folder = workshop.folder / record.name
+        self._folder = workshop.of(record)
+        self._run_folder = workshop.run(record)
+        self._candidate = workshop.candidate(record)
         self._record = replace(record, state="running", message="", stopping=False)
         self._change = threading.Lock()
         self._ending: Ending = ""
@@ -200,7 +177,7 @@ class JobRunner:
     def _write(self, material: Sequence[CutRecording]) -> None:
         try:
             make_private_folder(self._folder)
-            written = write_corpus(material, self._folder / "data")
+            written = write_corpus(material, self._workshop.data(self._record))
         except OSError as error:
             raise CaptionerError(
                 f"{self._folder}: cannot be written ({error.strerror or error}); make room, and "
@@ -213,7 +190,7 @@ class JobRunner:
 
     def _train(self) -> None:
         self._begin("extracting")
-        finished = self._call(self._fit_arguments(), self._count, self._say)
+        finished = self._call(self._workshop.fit(self._record), self._count, self._say)
         begun = self.course.step > 0 and has_weights(self._run_folder)
         if not finished and not (self._ending == "keep" and begun):
             raise _Ended
@@ -222,36 +199,15 @@ class JobRunner:
                 self._ending = ""
         self._update(trained=True, stopping=False)
 
-    def _fit_arguments(self) -> Iterator[str | Path]:
-        settings, data = self._workshop.settings, self._folder / "data"
-        yield from ("fit", "--init", self._record.base, "--output", self._run_folder)
-        yield from ("--manifest", data / MANIFESTS["train"], "--dev", data / MANIFESTS["held_out"])
-        yield from ("--cache", self._folder / "cache")
-        if settings.base:
-            yield "--base"
-            yield from settings.base
-        if settings.recipe is not None:
-            yield from ("--config", settings.recipe)
-        else:
-            yield from ("--set", f"training.bucket_s={list(BUCKETS_S)}")
-        for override in (
-            f"minutes={self._record.minutes}",
-            f"log_steps={LOG_STEPS}",
-            f"checkpoint_minutes={CHECKPOINT_MINUTES}",
-            f"copies={{corrections: {self._record.copies}}}",
-        ):
-            yield from ("--set", f"training.{override}")
-
     def _export(self) -> bool:
-        """Write the best weights as a bundle; return whether they are others than at the start."""
+        """Write the mixture of the trained weights with those before, if they were ever better."""
+        if not has_gained(self._run_folder):
+            self._finish("no_better")
+            return False
         self._begin("exporting")
-        arguments = ("export", "--run", self._run_folder, "--output", self._candidate)
-        if not self._call([*arguments, "--name", self._record.name]):
+        if not self._call(self._workshop.export(self._record)):
             raise _Ended
-        if steps_of(self._candidate)[0]:
-            return True
-        self._finish("no_better")
-        return False
+        return True
 
     def _judged(self) -> dict[tuple[Any, Decoder], list[ReadClip]]:
         """Return the held-out and the test clips as both models read them."""
@@ -268,28 +224,16 @@ class JobRunner:
                 total = counting.total or 0
                 self._note(turn * total + counting.done, len(turns) * total)
 
-            if not self._call(self._evaluate_arguments(bundle, decoder, report), count):
+            order = self._workshop.evaluate(self._record, bundle, decoder, report)
+            if not self._call(order, count):
                 raise _Ended
             readings[when, decoder] = read_report(report)
         return readings
 
-    def _evaluate_arguments(
-        self, bundle: Path, decoder: Decoder, report: Path
-    ) -> Iterator[str | Path]:
-        workshop = self._workshop
-        yield from ("evaluate", "--bundle", bundle, "--output", report)
-        yield from ("--manifest", self._folder / "data" / MANIFESTS["held_out"])
-        if workshop.test is not None:
-            yield workshop.test
-        if decoder == "language_model" and workshop.language_model:
-            yield from ("--language-model", workshop.language_model)
-        if workshop.engine != "auto":
-            yield from ("--engine", workshop.engine)
-
     def _publish(self, judgement: dict[str, Any]) -> None:
         """Give the model its place among the learned ones."""
         record, registry = self._record, self._workshop.registry
-        steps, minutes = steps_of(self._candidate)
+        making = making_of(self._candidate)
         make_private(self._candidate)
         shutil.rmtree(registry.path(record.name), ignore_errors=True)
         os.replace(self._candidate, registry.path(record.name))
@@ -298,8 +242,9 @@ class JobRunner:
                 name=record.name,
                 created=now(),
                 base=record.base_name,
-                minutes=minutes,
-                steps=steps,
+                minutes=making.minutes,
+                steps=making.steps,
+                share=making.share,
                 recordings=record.recordings,
                 judgement=judgement,
             )
@@ -375,14 +320,6 @@ class JobRunner:
             self._update(done=0, total=0, **values)
         except CaptionerError:
             log.exception("the end of a training job could not be remembered")
-
-    @property
-    def _run_folder(self) -> Path:
-        return self._folder / "run"
-
-    @property
-    def _candidate(self) -> Path:
-        return self._folder / "candidate"
 
 
 def discard(record: JobRecord, folder: Path) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from model.acoustic import AcousticModel
 
 CONTEXT_S = 0.25
-"""Audio before and after an utterance that is read with it, so far as no other begins."""
+"""Audio before and after an utterance that is read with it, at most half of the pause there."""
 
 LONGEST_ALIGNED_S = 900.0
 """Audio that is read for one correction, seconds; the words behind it are spread evenly."""
@@ -113,10 +113,15 @@ class Aligner:
     def _stretch(self, position: int) -> _Stretch:
         """Return a segment's place with some audio around it."""
         segment, segments = self._segments[position], self._segments
-        before_s = segments[position - 1].end_s if position else 0.0
-        after_s = segments[position + 1].start_s if position + 1 < len(segments) else np.inf
-        start_s = min(segment.start_s, max(segment.start_s - CONTEXT_S, before_s))
-        end_s = max(segment.end_s, min(segment.end_s + CONTEXT_S, after_s))
+        start_s, end_s = segment.start_s, segment.end_s
+        before_s, after_s = 0.0, np.inf
+        # A pause is shared by both sides, so that the words of neighbours never overlap.
+        if position:
+            before_s = (segments[position - 1].end_s + start_s) / 2
+        if position + 1 < len(segments):
+            after_s = (end_s + segments[position + 1].start_s) / 2
+        start_s = min(start_s, max(start_s - CONTEXT_S, before_s))
+        end_s = max(end_s, min(end_s + CONTEXT_S, after_s))
         length_s = len(self._samples) / SAMPLE_RATE
         return _Stretch(min(start_s, length_s), min(end_s, length_s))
 

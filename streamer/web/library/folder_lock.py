@@ -27,3 +27,22 @@ def locked(path: Path) -> int:
             "end that one, or choose another folder with web.data"
         ) from error
     return descriptor
+
+
+def check_locked(path: Path, descriptor: int) -> None:
+    """See that a locked file is still in its place.
+
+    Otherwise what is written into its folder is not where the database is.
+
+    Raises:
+        LibraryError: If it is not, as when the folder was removed or replaced.
+    """
+    try:
+        there = os.path.samestat(path.stat(), os.fstat(descriptor))
+    except OSError:
+        there = False
+    if not there:
+        raise LibraryError(
+            f"{path.parent}: the folder was removed or replaced since this program opened it; "
+            "start it again"
+        )

@@ -22,7 +22,7 @@ from streamer.web.library.audio_files import WavSamples, sync_folder
 from streamer.web.library.corrections import Aligner, Models
 from streamer.web.library.database import Database
 from streamer.web.library.errors import LibraryError, explained
-from streamer.web.library.folder_lock import locked
+from streamer.web.library.folder_lock import check_locked, locked
 from streamer.web.library.kept import KeptRecording
 from streamer.web.library.pictures import Kind, PictureCache
 from streamer.web.library.recovery import pair, recover
@@ -37,6 +37,9 @@ from streamer.web.library.transcripts import (
     corrected_in,
 )
 from streamer.web.private import make_private_folder
+
+LOCK = "lock"
+"""File that is locked while a program uses the folder."""
 
 SYNC_S = 2.0
 """Seconds after which the disk has the audio that was pushed."""
@@ -85,7 +88,7 @@ class Library:
         with explained(folder):
             make_private_folder(folder)
             make_private_folder(folder / "audio")
-            lock = locked(folder / "lock")
+            lock = locked(folder / LOCK)
             try:
                 opened = Database.open(folder, database)
                 try:
@@ -110,6 +113,7 @@ class Library:
         Raises:
             LibraryError: If it cannot be kept, as when the disk is full.
         """
+        check_locked(self._folder / LOCK, self._lock)
         id = uuid4().hex
         with self._database.writing() as session:
             shelf.add_recording(session, id, title, origin, model)
@@ -296,6 +300,7 @@ class Library:
         Raises:
             LibraryError: If they cannot.
         """
+        check_locked(self._folder / LOCK, self._lock)
         try:
             check_folder(self._audio)
         except UsageError as error:

@@ -81,9 +81,10 @@ def recover(database: Database, folder: Path) -> None:
 
 
 def _recover(session: Session, row: RecordingRow, audio: Path) -> None:
-    there = audio.exists()
-    if there and row.state != "recording":
+    if row.state != "recording" and audio.exists():
         return
+    # Nothing that lies elsewhere is written, whatever was put in the place of the audio.
+    there = audio.is_file() and not audio.is_symlink()
     row.samples = repair(audio) if there else 0
     row.state = "interrupted"
     if not row.samples and not has_text(session, row.id):

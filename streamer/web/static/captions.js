@@ -18,6 +18,8 @@ export class CaptionView {
     this.nothing = region.querySelector(".nothing");
     this.newest = region.querySelector(".newest");
     this.following = true;
+    this.due = 0; // the frame that will go to the end
+    this.end = 0; // where the last one went
     this.pane.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     this.newest.addEventListener("click", () => this.follow());
     new ResizeObserver(() => this.#keepUp()).observe(this.pane);
@@ -96,9 +98,11 @@ export class CaptionView {
   }
 
   #dropOldest() {
+    if (this.following) return this.log.firstElementChild.remove();
     const before = this.pane.scrollHeight;
     this.log.firstElementChild.remove();
-    if (!this.following) this.pane.scrollTop -= before - this.pane.scrollHeight;
+    this.pane.scrollTop -= before - this.pane.scrollHeight;
+    return undefined;
   }
 
   #showPartial(stable, tail) {
@@ -109,14 +113,22 @@ export class CaptionView {
     this.#keepUp();
   }
 
+  /** Once a frame at most: thousands of captions may come at once to who comes late. */
   #keepUp() {
-    if (this.following) this.pane.scrollTop = this.pane.scrollHeight;
     this.newest.hidden = this.following;
+    if (!this.following || this.due) return;
+    this.due = requestAnimationFrame(() => {
+      this.due = 0;
+      if (this.following) this.pane.scrollTop = this.pane.scrollHeight;
+      this.end = this.pane.scrollTop;
+    });
   }
 
   #scrolled() {
     const { scrollHeight, scrollTop, clientHeight } = this.pane;
-    this.following = scrollHeight - scrollTop - clientHeight < NEAR_END_PX;
+    const atEnd = scrollHeight - scrollTop - clientHeight < NEAR_END_PX;
+    // What came since the last frame has moved the end away, not the reader.
+    this.following = atEnd || (this.due !== 0 && scrollTop >= this.end - NEAR_END_PX);
     this.newest.hidden = this.following;
   }
 }

@@ -30,7 +30,7 @@ const DOING = {
   extracting: "Computing the features of the clips",
   compiling: "Building the network and reading the held-out recordings as before; this may take a minute or two",
   training: "Training",
-  exporting: "Writing the best weights as a model",
+  exporting: "Mixing the trained weights with those of before, and writing them as a model",
   judging: "Judging the model before and after, on held-out and test recordings",
 };
 
@@ -178,7 +178,7 @@ function drawModels({ in_use, previous, learned, shipped }) {
 }
 
 function learnedModel(one) {
-  const about = `Made ${formatDate(one.created)} from ${one.base}: ${one.minutes.toFixed(1)} minutes, ${one.steps} steps, ${count(one.recordings, "recording")}`;
+  const about = `Made ${formatDate(one.created)} from ${one.base}: ${one.minutes.toFixed(1)} minutes, ${one.steps} steps, ${count(one.recordings, "recording")}${mixed(one)}`;
   const card = model({ ...one, title: one.name, about });
   for (const group of ["held_out", "test"]) if (one[group]) card.append(figures(group, one[group]));
   const remarks = one.remarks.map(({ level, text }) => el("li", { class: level === "warning" ? "warning" : "" }, level === "warning" ? `Mind: ${text}` : text));
@@ -187,6 +187,11 @@ function learnedModel(one) {
   }
   card.append(el("ul", { class: "remarks small" }, ...remarks));
   return card;
+}
+
+/** Tell how much of a model is new. */
+function mixed({ share, base }) {
+  return share < 1 ? `; ${Math.round(100 * share)} % of the trained weights, ${Math.round(100 * (1 - share))} % of those of ${base}` : "";
 }
 
 function model({ name, title, about, in_use, offered }) {

@@ -43,7 +43,7 @@ function showState() {
 
 function row(recording) {
   const name = nameOf(recording);
-  const link = el("a", { href: `/library/${recording.id}` }, name);
+  const link = el("a", { href: `/library/${recording.id}`, dir: "auto" }, name);
   const about = el("p", { class: "about" }, ...(recording.title ? [formatDate(recording.created)] : []));
   about.append(el("span", {}, formatTime(recording.duration_s)), ...badges(recording));
   const remove = el("button", { type: "button", class: "danger", "aria-label": `Delete ${name}` }, "Delete");
@@ -53,9 +53,9 @@ function row(recording) {
 }
 
 function textOf({ text, snippet }) {
-  if (!snippet) return el("p", { class: "text" }, text || "No words were understood.");
+  if (!snippet) return el("p", { class: "text", dir: "auto" }, text || "No words were understood.");
   const pieces = snippet.pieces.map((piece) => (piece.match ? el("mark", {}, piece.text) : piece.text));
-  return el("p", { class: "text" }, ...pieces);
+  return el("p", { class: "text", dir: "auto" }, ...pieces);
 }
 
 async function forget(recording, item) {

@@ -38,6 +38,7 @@ function take(event) {
 function takeCaption(event) {
   if (event.seq !== undefined && event.seq <= last) return; // had before
   if (event.seq !== undefined) last = event.seq;
+  if (event.kind === "keeping_ended") kept = null; // deleted: there is nothing to open
   if (event.type === "start") started(event);
   if (event.type === "summary") ended();
   view.take(event);

@@ -34,13 +34,16 @@ export class Player {
    */
   load(address, duration_s) {
     if (this.duration_s === duration_s) return;
-    const at = this.audio.currentTime;
+    const { currentTime: at, paused } = this.audio;
     this.duration_s = duration_s;
-    this.audio.src = `${address}/audio`;
+    // Browsers remember sound and pictures by address: a recording that has grown needs another.
+    const version = `length=${duration_s}`;
+    this.audio.src = `${address}/audio?${version}`;
     this.audio.currentTime = at;
+    if (!paused) this.toggle();
     for (const picture of this.pictures) {
       const kind = picture.dataset.picture;
-      picture.querySelector("img").src = `${address}/${kind}.png?width=1600&height=160`;
+      picture.querySelector("img").src = `${address}/${kind}.png?width=1600&height=160&${version}`;
     }
   }
 

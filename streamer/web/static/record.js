@@ -80,7 +80,10 @@ async function stop(text = "") {
 
 const handlers = {
   event: (event) => view.take(event),
-  kept: (recording) => showKept(recording),
+  kept(recording) {
+    if (!recording) wanted = false; // discarded, or deleted in the library
+    showKept(recording);
+  },
   async finished() {
     await closeMicrophone();
     show("idle", "Finished");
@@ -93,6 +96,7 @@ const handlers = {
       show("failed", "Stopped");
       $("trouble").textContent = text;
     }
+    if (early && session?.recording) note("Kept up to there. ", linkTo(session.recording));
     if (!session?.recording) note(early ? "Nothing was kept." : "Nothing was kept; it is gone now.");
   },
 };
@@ -104,11 +108,15 @@ function note(...parts) {
 function showKept(recording) {
   const kept = Boolean(recording);
   $("keeping").dataset.kept = String(kept);
-  if (kept) note(howKept(), el("a", { href: `/library/${recording}` }, "Open it"));
+  if (kept) note(howKept(), linkTo(recording));
   else note(wanted ? "Will be kept." : "Nothing is kept unless you ask.");
   $("keep").setAttribute("aria-pressed", String(kept || wanted));
   $("keep").disabled = kept;
   $("discard").hidden = !kept;
+}
+
+function linkTo(recording) {
+  return el("a", { href: `/library/${recording}` }, "Open it");
 }
 
 function howKept() {

@@ -6,6 +6,7 @@ import { badges, nameOf, originOf } from "./recordings.js";
 import { Transcript } from "./transcript.js";
 
 const POLL_MS = 2000; // while it is being recorded
+const PATIENT_POLL_MS = 10000; // while the server does not answer
 
 const $ = (id) => document.getElementById(id);
 const page = $("recording");
@@ -19,7 +20,13 @@ let row = null; // the segment that is being spoken
 const player = new Player($("audio"), document.querySelectorAll(".picture"), (word) => follow(word));
 const transcript = new Transcript(
   $("segments"),
-  { play, changed, save, chosen: (word) => ($("chosen").textContent = word) },
+  {
+    play,
+    changed,
+    save,
+    chosen: (word) => ($("chosen").textContent = word),
+    words: (words) => player.setWords(words),
+  },
   Number(page.dataset.lowConfidence),
 );
 
@@ -42,10 +49,18 @@ async function load() {
     show(await getJson(address));
     if (recording.state === "recording") setTimeout(load, POLL_MS);
   } catch (error) {
+    if (recording && error.status !== 404) return tryAgain(error);
+    player.audio.pause();
     page.hidden = true;
     $("loading").hidden = false;
     $("loading").textContent = error.message;
   }
+}
+
+/** What is shown stays: the server may only be away for a moment. */
+function tryAgain(error) {
+  announce(error.message, "warning");
+  if (recording.state === "recording") setTimeout(load, PATIENT_POLL_MS);
 }
 
 function show(newest) {
@@ -68,7 +83,6 @@ function showTranscript() {
   const shown = old ?? recording;
   const editable = !old && recording.state !== "recording";
   transcript.show(shown.segments, editable);
-  player.setWords(transcript.words);
   $("no-words").hidden = shown.segments.length > 0;
   $("segments").hidden = shown.segments.length === 0;
   $("old").hidden = !old;
@@ -197,11 +211,11 @@ async function forget() {
   if (!(await ask({ title: "Delete this recording?", text, yes: "Delete", danger: true }))) return;
   try {
     await sendJson("DELETE", address);
-    transcript.drafts.clear();
-    location.assign("/library");
   } catch (error) {
-    announce(error.message, "error");
+    if (error.status !== 404) return announce(error.message, "error");
   }
+  transcript.drafts.clear();
+  return location.replace("/library"); // The page of what is gone is no place to come back to.
 }
 
 function pressed(event) {

@@ -7,8 +7,9 @@ export class Transcript {
   /**
    * @param {HTMLElement} area
    * @param {{play: (start_s: number) => void, changed: (count: number) => void,
-   *   chosen: (word: string) => void, save: () => void}} handlers `changed`: how many segments
-   *   differ from what is saved.
+   *   chosen: (word: string) => void, save: () => void, words: (words: object[]) => void}}
+   *   handlers `changed`: how many segments differ from what is saved; `words`: which words are
+   *   shown now.
    * @param {number} lowConfidence Words below it are marked.
    */
   constructor(area, handlers, lowConfidence) {
@@ -75,8 +76,8 @@ export class Transcript {
     const { text, words } = this.segments[place];
     const shown = draft ?? text;
     if (!shown) return el("p", { class: "words nothing" }, "(nothing)");
-    if (draft !== undefined || !words.length) return el("p", { class: "words" }, shown);
-    const line = el("p", { class: "words" });
+    if (draft !== undefined || !words.length) return el("p", { class: "words", dir: "auto" }, shown);
+    const line = el("p", { class: "words", dir: "auto" });
     for (const word of words) line.append(this.#word(word), " ");
     return line;
   }
@@ -89,12 +90,15 @@ export class Transcript {
   }
 
   #collectWords() {
+    const chosen = this.words[this.chosen]?.element;
     this.words = [...this.area.querySelectorAll(".word")].map((element) => ({
       element,
       start_s: Number(element.dataset.start),
       end_s: Number(element.dataset.end),
     }));
-    this.chosen = Math.min(this.chosen, this.words.length - 1);
+    const place = chosen ? this.words.findIndex(({ element }) => element === chosen) : -1;
+    this.chosen = place < 0 ? Math.min(this.chosen, this.words.length - 1) : place;
+    this.handlers.words(this.words);
   }
 
   #clicked(event) {
@@ -145,7 +149,7 @@ export class Transcript {
     const open = row?.querySelector("textarea");
     if (!this.editable || open) return open?.focus();
     const label = `Text of the segment at ${formatTime(this.segments[place].start_s)}`;
-    const box = el("textarea", { rows: 2, maxlength: 10000, "aria-label": label, spellcheck: true });
+    const box = el("textarea", { rows: 2, dir: "auto", maxlength: 10000, "aria-label": label, spellcheck: true });
     box.value = this.texts()[place];
     box.addEventListener("input", () => this.#typed(place, box.value));
     box.addEventListener("keydown", (event) => this.#pressedInBox(event, place));
@@ -165,9 +169,15 @@ export class Transcript {
 
   #pressedInBox(event, place) {
     if (event.key === "Escape") this.#leave(place);
-    else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) this.handlers.save();
+    else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) this.#finish(place);
     else return;
     event.preventDefault();
+  }
+
+  /** Save; with nothing changed there is nothing to save, and nothing to call right either. */
+  #finish(place) {
+    if (this.drafts.size) this.handlers.save();
+    else this.#leave(place);
   }
 
   #leave(place) {

@@ -98,6 +98,7 @@ def test_the_servers_own_names_are_answered(client: FlaskClient, host: str) -> N
         {"Origin": "null"},
         {"Origin": "http://localhost:9999"},
         {"Origin": "http://localhost.evil.example"},
+        {"Origin": "http://["},
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"},
         {"Origin": "http://localhost", "Sec-Fetch-Site": "cross-site"},
@@ -166,6 +167,14 @@ def test_a_browser_logs_in_once(guarded: FlaskClient) -> None:
     assert guarded.get("/api/thing").status_code == 200
 
 
+@pytest.mark.parametrize("secure", [True, False])
+def test_a_server_of_https_sends_its_cookie_by_https_only(secure: bool, tmp_path: Path) -> None:
+    access, _ = open_access(tmp_path, "0.0.0.0", (), secure=secure)
+    app = Flask(__name__)
+    guard(app, access)
+    assert app.config["SESSION_COOKIE_SECURE"] is secure
+
+
 def test_a_wrong_token_and_a_forged_form_do_not_log_in(guarded: FlaskClient) -> None:
     carried = guarded.get("/login", headers=PAGE).text.partition("|")[2]
     wrong = guarded.post("/login", data={"csrf_token": carried, "token": "guess"})
@@ -180,6 +189,12 @@ def test_the_link_of_the_terminal_logs_in_and_hides_the_token(guarded: FlaskClie
     assert answer.status_code == 302
     assert answer.location == "/"
     assert guarded.get("/api/thing").status_code == 200
+
+
+def test_the_token_in_an_address_changes_nothing(guarded: FlaskClient) -> None:
+    answer = guarded.post(f"/api/thing?token={token_of(guarded)}")
+    assert answer.status_code == 401
+    assert "Set-Cookie" not in answer.headers
 
 
 def test_a_cookie_ends_with_its_token(tmp_path: Path) -> None:
@@ -220,3 +235,24 @@ def test_every_answer_has_the_safe_headers(client: FlaskClient) -> None:
         assert answer.headers["Cache-Control"] == "no-store"
     policy = HEADERS["Content-Security-Policy"]
     assert not re.search(r"unsafe|\*|https?:", policy)
+
+
+@pytest.mark.parametrize("mode", ["no-cors", "cors"])
+def test_a_page_of_another_site_fetches_nothing(client: FlaskClient, mode: str) -> None:
+    other = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": mode}
+    assert client.get("/api/thing", headers=other).status_code == 403
+    own = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": mode}
+    assert client.get("/api/thing", headers=own).status_code == 200
+
+
+def test_a_link_of_another_site_is_followed_but_no_frame_filled(client: FlaskClient) -> None:
+    link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    assert client.get("/", headers=link | {"Sec-Fetch-Dest": "document"}).status_code == 200
+    assert client.get("/", headers=link | {"Sec-Fetch-Dest": "iframe"}).status_code == 403
+
+
+@pytest.mark.parametrize("path", ["/%5Cevil.example", "/%0d%0aX-Evil:%20yes", "/a%20b"])
+def test_the_link_of_the_terminal_leads_to_no_other_site(guarded: FlaskClient, path: str) -> None:
+    answer = guarded.get(f"{path}?token={token_of(guarded)}", headers=PAGE)
+    assert answer.status_code == 302
+    assert answer.location.lower() == path.lower().replace(":%20", "%3a%20")

@@ -196,6 +196,7 @@ def test_old_captions_leave_the_page(site: Site, browser: Browser) -> None:
         for (let n = 0; n < 700; n++) {
           view.take({ type: "final", text: `caption ${n}`, start_s: n });
         }
+        await new Promise(requestAnimationFrame);
         const times = [...document.querySelectorAll(".log > *")].map((e) => e.dataset.text);
         const { scrollHeight, scrollTop, clientHeight } = document.querySelector(".pane");
         const left = scrollHeight - scrollTop - clientHeight;
@@ -214,7 +215,9 @@ def test_a_reader_who_scrolled_up_is_left_there(site: Site, browser: Browser) ->
         for (let n = 0; n < 100; n++) {
           view.take({ type: "final", text: `caption ${n}`, start_s: n });
         }
+        await new Promise(requestAnimationFrame);
         document.querySelector(".pane").scrollTop = 100;
+        view.take({ type: "final", text: "in the same moment", start_s: 99 });
         """
     )
     browser.wait(lambda: browser.shown(".newest"))

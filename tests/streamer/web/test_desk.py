@@ -77,3 +77,17 @@ def test_closing_ends_what_goes_on_and_lets_nobody_in() -> None:
 def test_the_setting_wins_over_the_cores() -> None:
     assert seats_of(7) == 7
     assert seats_of(0) >= 1
+
+
+def test_of_those_who_linger_the_longest_leaves_when_there_are_too_many() -> None:
+    desk = SessionDesk(2, Metrics())
+    left: list[str] = []
+    with (
+        desk.lingering(lambda: left.append("first")),
+        desk.lingering(lambda: left.append("second")),
+    ):
+        assert left == []
+        with desk.lingering(lambda: left.append("third")):
+            assert left == ["first"]
+        with desk.lingering(lambda: left.append("fourth")):
+            assert left == ["first"]

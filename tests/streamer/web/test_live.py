@@ -72,6 +72,13 @@ def test_who_comes_late_gets_what_was_said() -> None:
     assert rest[-1]["tail"] == "and so"
 
 
+def test_who_comes_after_a_final_gets_no_partial_of_it() -> None:
+    hub = hub_of()
+    hub.emit(partial("hel"), 1.0)
+    hub.emit(final(1), 2.0)
+    assert [message["type"] for message in taken(hub.watch())] == ["hello", "final"]
+
+
 def test_who_comes_back_gets_what_it_missed_and_nothing_twice() -> None:
     hub = hub_of()
     viewer = hub.watch()
@@ -146,6 +153,15 @@ def test_too_many_viewers_are_told_so() -> None:
     hub.watch()
 
 
+def test_viewers_are_told_when_what_is_kept_was_deleted() -> None:
+    hub = hub_of()
+    viewer = hub.watch()
+    hub.emit(Notice("keeping_ended", "the recording was deleted", "warning"), 1.0)
+    notice, keeping = taken(viewer)[1:]
+    assert notice["text"] == "the recording was deleted"
+    assert keeping == {"type": "keeping", "keeping": False, "recording": None}
+
+
 def test_nothing_is_kept_while_nothing_is_heard() -> None:
     with pytest.raises(Conflict, match="nothing"):
         hub_of().keep(True)
@@ -165,6 +181,7 @@ def watching(site: Site, query: str = "") -> Iterator[WebSocket]:
         yield socket
     finally:
         socket.close()
+        socket.shutdown()  # It does not close its end where the server closed first.
 
 
 def read_until(socket: WebSocket, kind: str) -> list[dict[str, Any]]:
@@ -246,3 +263,13 @@ def test_a_microphone_that_is_not_there_is_told_once_and_looked_for_again(
     hub.leave(viewer)
     told = [m for m in messages if m["type"] == "notice" and "plug one in" in m["text"]]
     assert len(told) == 1
+
+
+def test_a_long_history_does_not_send_its_reader_away() -> None:
+    hub = hub_of(history=2 * WAITING_AT_MOST)
+    for number in range(2 * WAITING_AT_MOST):
+        hub.emit(final(number), number)
+    viewer = hub.watch()
+    hub.emit(final(0, "news"), 0.0)
+    assert not viewer.ended
+    assert len(seqs(taken(viewer))) == 2 * WAITING_AT_MOST + 1

@@ -21,8 +21,13 @@ from simple_websocket import Server
 from websocket import WebSocketConnectionClosedException, create_connection
 
 from model.errors import UsageError
+from streamer.web import incoming
 from streamer.web import server as module
-from streamer.web.server import Watchdog, WebServer
+from streamer.web.server import WebServer
+from streamer.web.watchdog import Watchdog
+from streamer.web.web_socket import WholeSends
+
+LARGE = 30_000_000
 
 
 def application() -> Flask:
@@ -37,6 +42,10 @@ def application() -> Flask:
     @app.post("/unread")
     def unread() -> tuple[str, int]:
         return "no", 503
+
+    @app.get("/large")
+    def large() -> bytes:
+        return b"x" * LARGE
 
     @sock.route("/echo")
     def echo(ws: Server) -> None:
@@ -131,7 +140,7 @@ def test_the_answer_to_a_body_that_nobody_reads_arrives(server: WebServer) -> No
 
 @pytest.mark.parametrize("first", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: local"])
 def test_a_client_that_drips_is_cut_off(monkeypatch: pytest.MonkeyPatch, first: bytes) -> None:
-    monkeypatch.setattr(module, "REQUEST_S", 1.5)
+    monkeypatch.setattr(incoming, "REQUEST_S", 1.5)
     with serving() as server, connect(server) as connection:
         connection.sendall(first or b"G")
         ended = threading.Event()
@@ -149,7 +158,7 @@ def test_a_client_that_drips_is_cut_off(monkeypatch: pytest.MonkeyPatch, first: 
 
 
 def test_a_body_that_drips_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "REQUEST_S", 1.5)
+    monkeypatch.setattr(incoming, "REQUEST_S", 1.5)
     with serving() as server, connect(server) as connection:
         connection.sendall(head("POST", "/", "Content-Length: 1000") + b"x")
         assert not list(answers(read_all(connection)))
@@ -183,6 +192,7 @@ def test_a_websocket_echoes_and_ends(server: WebServer) -> None:
     client.send("end")
     assert client.recv() == ""
     assert not client.connected
+    client.shutdown()
 
 
 def test_a_message_that_is_too_large_ends_the_websocket(server: WebServer) -> None:
@@ -190,6 +200,7 @@ def test_a_message_that_is_too_large_ends_the_websocket(server: WebServer) -> No
     client.send("x" * 2000)
     with suppress(WebSocketConnectionClosedException, ConnectionError):
         assert client.recv() == ""
+    client.shutdown()
 
 
 def test_no_compression_is_agreed_on(server: WebServer) -> None:
@@ -223,7 +234,7 @@ def test_a_websocket_client_that_does_not_read_is_given_up(
         while server.requests.idle < len(server.requests._threads):
             assert time.monotonic() < deadline, "the thread is still busy with it"
             time.sleep(0.1)
-        client.close()
+        client.shutdown()
         assert threading.active_count() <= before + 8
 
 
@@ -237,7 +248,9 @@ def test_an_address_that_is_not_this_machines_is_a_clear_error() -> None:
         WebServer("203.0.113.7", 0, application()).open()
 
 
-def test_https(tmp_path: Path) -> None:
+def test_https(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     certificate, key = tmp_path / "c.pem", tmp_path / "k.pem"
     make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj"]
     make += ["/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
@@ -257,12 +270,21 @@ def test_https(tmp_path: Path) -> None:
             client = create_connection(
                 f"wss://{address}/echo", sslopt={"ca_certs": str(certificate)}, timeout=30
             )
-            client.send("x" * 900)
-            assert client.recv() == "x" * 900
+            for _ in range(200):
+                client.send("x" * 900)
+            assert [client.recv() for _ in range(200)] == ["x" * 900] * 200
             client.close()
+        monkeypatch.setattr(incoming, "REQUEST_S", 1.0)
+        with connect(server) as stalled:
+            stalled.sendall(b"\x16\x03\x01\x02\x00\x01")
+            read_all(stalled)
+        with connect(server) as plain:
+            plain.sendall(head("GET", "/"))
+            read_all(plain)
     finally:
         server.close()
         thread.join()
+    assert "Traceback" not in capsys.readouterr().err
 
 
 def test_a_wrong_certificate_is_a_clear_error(tmp_path: Path) -> None:
@@ -290,3 +312,166 @@ def test_the_watchdog_cuts_what_is_late_and_nothing_else() -> None:
     for pair in (late, early):
         for end in pair:
             end.close()
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["Content-Length: 5", "Transfer-Encoding: chunked"],
+        ["Content-Length: 5", "Content-Length: 3"],
+        ["Content-Length: -1"],
+        ["Content-Length: +5"],
+        ["Content-Length: 0_5"],
+        ["Transfer-Encoding : chunked"],
+        ["Transfer-Encoding: chunked", "Transfer-Encoding: chunked"],
+        ["Host: elsewhere"],
+        ["X-Folded: a", " b"],
+        [" folded"],
+        ["X-Split: a\rb"],
+        ["X-Nothing: a\0b"],
+    ],
+)
+def test_a_head_that_can_be_read_in_two_ways_is_refused(
+    server: WebServer, lines: list[str]
+) -> None:
+    with connect(server) as connection, suppress(ConnectionError):
+        connection.sendall(head("POST", "/", *lines) + b"12345")
+        assert b" 400 " in read_all(connection).splitlines()[0]
+
+
+def test_an_address_that_is_none_is_refused(server: WebServer) -> None:
+    with connect(server) as connection:
+        connection.sendall(b"GET //[ HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert b" 400 " in read_all(connection).splitlines()[0]
+
+
+def test_trailers_do_not_become_the_next_request(server: WebServer) -> None:
+    with connect(server) as connection:
+        chunked = head("POST", "/", "Transfer-Encoding: chunked")
+        connection.sendall(chunked + b"3;x=y\r\nabc\r\n0\r\nA: b\r\n\r\n")
+        connection.sendall(head("POST", "/", "Content-Length: 1", "Connection: close") + b"x")
+        assert [answer["length"] for answer in answers(read_all(connection))] == [3, 1]
+
+
+def test_chunks_that_nobody_reads_do_not_become_the_next_request(server: WebServer) -> None:
+    with connect(server) as connection, suppress(ConnectionError):
+        connection.sendall(head("POST", "/unread", "Transfer-Encoding: chunked") + b"99\r\n")
+        connection.sendall(head("GET", "/"))
+        connection.shutdown(socket.SHUT_WR)
+        assert read_all(connection).count(b"HTTP/1.1 ") == 1
+
+
+@pytest.mark.parametrize(
+    "body", [b"5\r\nab", b"5\r\nabcde", b"-1\r\n", b"zz\r\n", b"2\r\nabXX0\r\n\r\n", b"9" * 5_000]
+)
+def test_chunks_that_break_off_or_are_malformed_are_no_body(server: WebServer, body: bytes) -> None:
+    with connect(server) as connection, suppress(ConnectionError):
+        connection.sendall(head("POST", "/", "Transfer-Encoding: chunked") + body)
+        connection.shutdown(socket.SHUT_WR)
+        assert b" 200 " not in read_all(connection)
+
+
+def test_chunks_that_drip_are_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(incoming, "REQUEST_S", 1.5)
+    with serving() as server, connect(server) as connection:
+        connection.sendall(head("POST", "/", "Transfer-Encoding: chunked"))
+        ended = threading.Event()
+
+        def drip() -> None:
+            with suppress(OSError):
+                while not ended.wait(0.1):
+                    connection.sendall(b"1\r\na\r\n")
+
+        dripping = threading.Thread(target=drip)
+        dripping.start()
+        read_all(connection)  # Comes to an end though the client goes on.
+        ended.set()
+        dripping.join()
+
+
+def test_a_client_that_reads_in_drips_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(incoming, "REQUEST_S", 1.0)
+    monkeypatch.setattr(module, "SILENT_S", 1000)
+    with serving() as server, socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(30)
+        connection.connect(("127.0.0.1", server.port))
+        connection.sendall(head("GET", "/large"))
+        connection.recv(200)
+        deadline = time.monotonic() + 60
+        while server.requests.idle < len(server.requests._threads):
+            assert time.monotonic() < deadline, "the thread is still busy with it"
+            connection.recv(200)
+            time.sleep(0.05)
+
+
+def test_silent_clients_take_no_threads(server: WebServer) -> None:
+    before = len(server.requests._threads)
+    silent = [connect(server) for _ in range(60)]
+    try:
+        with urlopen(f"http://127.0.0.1:{server.port}/", timeout=30) as answer:
+            assert answer.status == 200
+        assert len(server.requests._threads) <= before + 4
+    finally:
+        for connection in silent:
+            connection.close()
+
+
+def test_threads_that_are_not_needed_any_more_go() -> None:
+    with serving(threads=100) as server:
+        url = f"ws://127.0.0.1:{server.port}/echo"
+        clients = [create_connection(url, timeout=30) for _ in range(70)]
+        assert len(server.requests._threads) > 70
+        for client in clients:
+            client.send("end")
+            client.recv()
+            client.shutdown()
+        deadline = time.monotonic() + 60
+        while sum(thread.is_alive() for thread in server.requests._threads) > 45:
+            assert time.monotonic() < deadline, "the threads are still there"
+            urlopen(f"http://127.0.0.1:{server.port}/", timeout=30).close()
+
+
+def test_more_connections_than_may_be_are_turned_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CONNECTIONS", 5)
+    with serving() as server:
+        clients = [connect(server) for _ in range(9)]
+        assert read_all(clients[-1]) == b""
+        for client in clients:
+            client.close()
+
+
+def test_a_websocket_that_ended_leaves_no_thread() -> None:
+    with serving() as server:
+        before = set(threading.enumerate())
+        client = create_connection(f"ws://127.0.0.1:{server.port}/echo", timeout=30)
+        client.send("end")
+        assert client.recv() == ""
+        with suppress(OSError):
+            assert client.sock.recv(1) == b""  # The server has closed it, and needs it no more.
+        receiving = [
+            thread
+            for thread in set(threading.enumerate()) - before
+            if "simple_websocket" in thread.name
+        ]
+        for thread in receiving:
+            thread.join(5)
+            assert not thread.is_alive()
+        client.shutdown()
+
+
+def test_what_is_not_worked_on_is_not_received() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        wire = WholeSends(ours)
+        inbox: list[str | bytes] = ["message"] * 1000
+        wire.hold(inbox)
+        theirs.sendall(b"more")
+        received: list[bytes] = []
+        thread = threading.Thread(target=lambda: received.append(wire.recv(10)))
+        thread.start()
+        thread.join(0.3)
+        assert received == []
+        inbox.clear()
+        thread.join()
+        assert received == [b"more"]

@@ -99,3 +99,28 @@ def test_the_longest_stream_ends_at_its_sample() -> None:
     assert source.push(pcm(SAMPLE_RATE))
     assert not source.push(pcm(3 * SAMPLE_RATE))
     assert blocks_of(source)[-1].end == 2 * SAMPLE_RATE
+
+
+def test_messages_of_a_sample_each_do_not_become_a_block_each() -> None:
+    source = SocketSource("test", SAMPLE_RATE, 100.0, 100.0)
+    data = pcm(2_000)
+    for start in range(0, len(data), 2):
+        source.push(data[start : start + 2])
+    blocks = blocks_of(source)
+    assert len(blocks) <= 2_000 / (0.01 * SAMPLE_RATE) + 1
+    heard = np.concatenate([block.samples for block in blocks])
+    np.testing.assert_array_equal(heard * 32_768, np.frombuffer(data, "<i2"))
+
+
+def test_losing_faster_than_speech_is_refused() -> None:
+    source = SocketSource("test", SAMPLE_RATE, 100.0, 100.0, Clock())
+    with pytest.raises(TooFast):
+        source.lose(10**9 - 1)
+
+
+def test_a_client_that_sends_slowly_has_no_more_time() -> None:
+    clock = Clock()
+    source = SocketSource("test", SAMPLE_RATE, 100.0, 100.0, clock)
+    assert source.push(pcm(100))
+    clock.now = 100.0 + AHEAD_S + 1.0
+    assert not source.push(pcm(100))

@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import json
+import socket
+import struct
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import soundfile
 import soxr
+from simple_websocket import ConnectionClosed, Server
 from websocket import WebSocket, create_connection
 
 from streamer.app import build_stream, load_model
+from streamer.errors import ReaderGone
+from streamer.events import FinalTranscript, Word
 from streamer.replay import WavReplaySource
 from streamer.runner import run_inline
 from streamer.settings import LiveSettings, WebSettings
+from streamer.web import streaming
+from streamer.web.desk import Seat
+from streamer.web.keeping import Keeper
+from streamer.web.library.library import Library
+from streamer.web.streaming import SocketSink
 from tests.streamer.web.conftest import Site, running_site
 
 CLIP = Path(__file__).parents[2] / "data" / "speech" / "1737-146161-0013.opus"
@@ -75,6 +87,7 @@ def connected(site: Site, query: str = "rate=16000") -> Iterator[Client]:
         yield Client(socket)
     finally:
         socket.close()
+        socket.shutdown()  # It does not close its end where the server closed first.
 
 
 def wait_until(holds: Callable[[], bool]) -> None:
@@ -171,16 +184,59 @@ def test_what_was_kept_can_be_thrown_away(site: Site) -> None:
     assert site.services.library.ids() == before
 
 
+def test_a_deletion_while_it_is_recorded_is_told(site: Site) -> None:
+    with connected(site, "rate=16000&keep=true") as client:
+        id = client.read_type("kept")["recording"]
+        samples = speech()
+        client.send(samples[:16_000])
+        site.services.library.delete(id)
+        client.send(samples[16_000:])
+        assert client.read_type("notice")["kind"] == "keeping_ended"
+        assert client.read_type("kept")["recording"] is None
+        client.order(type="keep")
+        other = client.read_type("kept")["recording"]
+        assert other not in (None, id)
+        client.order(type="end")
+        client.read_type("summary")
+        assert client.read_type("kept") == {"type": "kept", "recording": other, "finished": True}
+    site.services.library.delete(other)
+
+
 def test_a_client_that_vanishes_leaves_what_it_kept_and_frees_its_seat(site: Site) -> None:
     before = site.services.library.ids()
     with connected(site, "rate=16000&keep=true&title=cut") as client:
         client.send(speech())
+        client.send(np.zeros(32_000, np.int16))
         client.read_type("final")
-        client.socket.sock.close()
+        client.socket.shutdown()
     wait_until(lambda: site.services.desk.taken == 0)
     (new,) = site.services.library.ids() - before
     wait_until(lambda: site.services.library.recording(new).state == "finished")
     assert any(segment.text for segment in site.services.library.recording(new).segments)
+
+
+class Gone:
+    """The socket of a client that has gone."""
+
+    def send(self, text: str) -> None:
+        raise ConnectionClosed()
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_only_what_is_kept_goes_on_without_its_client(kept: bool, tmp_path: Path) -> None:
+    library = Library.open(tmp_path)
+    keeper = Keeper(library, "microphone", 10.0)
+    sink = SocketSink(cast(Server, Gone()), keeper, cast(Seat, SimpleNamespace()))
+    if kept:
+        keeper.keep("", "toy")
+    for place in range(2):
+        words = (Word("hello", place, place + 1.0, 0.9),)
+        final = FinalTranscript(1, "hello", words, place, place + 1.0, place + 1.0, "silence")
+        with nullcontext() if kept else pytest.raises(ReaderGone):
+            sink.emit(final, 0.0)
+    keeper.finish()
+    assert [library.recording(id).text for id in library.ids()] == ["hello hello"] * kept
+    library.close()
 
 
 def test_audio_that_the_client_dropped_is_a_gap(site: Site) -> None:
@@ -261,7 +317,7 @@ def test_a_server_that_stops_finishes_what_is_kept(tmp_path: Path) -> None:
         recording = site.services.library.recording(kept)
     assert recording.state == "finished"
     assert any(segment.text for segment in recording.segments)
-    client.socket.close()
+    client.socket.shutdown()
 
 
 def test_sessions_do_not_mix(site: Site) -> None:
@@ -277,6 +333,38 @@ def test_sessions_do_not_mix(site: Site) -> None:
     alone.send(speech())
     alone.order(type="end")
     alone.read_type("summary")
-    alone.socket.close()
+    alone.socket.shutdown()
     assert letters(first.texts)[:20] == letters(alone.texts)[:20]
     assert first.texts != second.texts
+
+
+def test_a_client_that_is_gone_at_once_leaves_no_recording_behind(site: Site) -> None:
+    before = site.services.library.count()
+    port = int(site.url.split(":")[-1].strip("/"))
+    lines = ["GET /api/stream?keep=true HTTP/1.1", "Host: localhost", "Upgrade: websocket"]
+    lines += ["Connection: Upgrade", "Sec-WebSocket-Version: 13"]
+    lines += ["Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "", ""]
+    for tries in range(12):
+        with socket.create_connection(("127.0.0.1", port)) as raw:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            raw.sendall("\r\n".join(lines).encode())
+            time.sleep(tries * 0.002)
+    wait_until(lambda: site.services.desk.taken == 0 and site.services.library.count() == before)
+
+
+def test_words_alone_keep_no_seat(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "IDLE_S", 1.0)
+    with connected(site) as client:
+        client.read_type("start")
+        asking = threading.Event()
+
+        def ask() -> None:
+            while not asking.wait(0.1):
+                client.order(type="nonsense")
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        notice = client.read_until(lambda m: m.get("kind") == "idle")
+        asking.set()
+        thread.join()
+    assert "hardly any audio" in notice["text"]

@@ -51,6 +51,7 @@ def learned(site: Site, name: str) -> None:
             ("a", "b"),
             1,
             {"held_out": GROUP, "base": GROUP},
+            0.5,
         )
     )
 
@@ -78,6 +79,7 @@ def test_a_model_is_used_rolled_back_and_deleted(site: Site, browser: Browser) -
     browser.wait_text(mine, "50.0 %")
     assert "25.0 %" in browser.text(mine) and "better than chance" in browser.text(mine)
     assert "was deleted since" in browser.text(mine)
+    assert "50 % of the trained weights, 50 % of those of english-4" in browser.text(mine)
     assert "in use" in browser.text(own)
     browser.click(f"{mine} .primary")
     browser.wait_text(mine, "in use")

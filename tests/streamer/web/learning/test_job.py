@@ -9,18 +9,21 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from model.bundle import load_bundle
 from streamer.web.errors import Conflict, NotFound, Unprocessable
 from streamer.web.learning.job import JobRecord, read_job, write_job
+from streamer.web.learning.judging import read_report
 from streamer.web.learning.learning import Learning
 from streamer.web.learning.overview import overview
 from streamer.web.learning.registry import SHIPPED, model_in_use
 from tests.streamer.web.learning.toys import Shop, fill, id_of, make_shop
+from train import main
 
 PATIENCE_S = 240.0
 """Time after which what does not happen never will."""
@@ -74,6 +77,22 @@ def names(shop: Shop) -> set[str]:
     return {path.name for path in (shop.folder / "learning").iterdir()}
 
 
+def assert_is_what_was_judged(bundle: Path, shop: Shop, made: Mapping[str, Any]) -> None:
+    """The figures are those of the mixture that is offered, and of nothing else."""
+    provenance = load_bundle(bundle).provenance
+    init = provenance.recipe["init"]
+    assert (init["name"], init["share"], made["share"]) == ("toy", 0.5, 0.5)
+    assert "mixed as 0.5 to 0.5 with the weights of toy" in provenance.weights
+    assert provenance.evaluation == {}
+    report = shop.folder / "again.json"
+    manifest = str(shop.settings.learning.test)
+    arguments = ["evaluate", "--bundle", str(bundle), "--manifest", manifest]
+    assert main([*arguments, "--output", str(report)]) == 0
+    [clip] = read_report(report)
+    after = made["test"]["readings"][0]["after"]
+    assert after["cer"] == pytest.approx(clip.rates.cer, abs=1e-5)
+
+
 def test_a_model_learns_is_judged_used_and_rolled_back(shop: Shop) -> None:
     learning = shop.open()
     learning.train(60.0)
@@ -112,7 +131,7 @@ def test_a_model_learns_is_judged_used_and_rolled_back(shop: Shop) -> None:
     bundle = shop.folder / "models" / "mine-1"
     assert stat.S_IMODE(bundle.stat().st_mode) == 0o700
     assert {stat.S_IMODE(path.stat().st_mode) for path in bundle.iterdir()} == {0o600}
-    assert load_bundle(bundle).provenance.recipe["init"]["name"] == "toy"
+    assert_is_what_was_judged(bundle, shop, made)
 
     learning.use("mine-1")
     assert (shop.models.path, shop.models.name) == (bundle, "mine-1")

@@ -74,7 +74,7 @@ def test_few_words_and_worse_figures_are_said() -> None:
     assert worse.startswith("warning: Test recordings: 10.0 %")
     assert worse.endswith("worse than before.")
     assert "only 20 words" in few and "only 20 words" in few_too
-    assert "flatters" in chosen
+    assert "flatter" in chosen
 
 
 def test_chance_is_told_from_change_and_many_words_from_few() -> None:

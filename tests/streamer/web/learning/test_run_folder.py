@@ -1,18 +1,21 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from model.bundle import save_bundle
+from model.bundle import Provenance, save_bundle
 from model.training.log import LOG_COLUMNS, LOG_FILE, STEP_COLUMNS, STEPS_FILE
 from streamer.web.learning.run_folder import (
     POINTS,
     Course,
+    Making,
+    has_gained,
     has_weights,
+    making_of,
     passes_without_gain,
     read_course,
-    steps_of,
 )
 from tests.streamer.web.learning.toys import random_bundle
 
@@ -64,5 +67,19 @@ def test_passes_without_gain_are_counted_from_the_best_on(
     assert passes_without_gain(tmp_path) == passes
 
 
-def test_a_bundle_tells_how_long_it_was_trained(tmp_path: Path) -> None:
-    assert steps_of(save_bundle(random_bundle(), tmp_path / "toy")) == (0, 0.0)
+@pytest.mark.parametrize(
+    ("wers", "gained"), [((0.5,), True), ((0.5, 0.4, 0.6), True), ((0.5, 0.5, 0.6), False)]
+)
+def test_a_training_that_was_never_better_than_its_start_has_gained_nothing(
+    tmp_path: Path, wers: tuple[float, ...], gained: bool
+) -> None:
+    write_log(tmp_path, *wers)
+    assert has_gained(tmp_path) == gained
+
+
+def test_a_bundle_tells_how_it_was_made(tmp_path: Path) -> None:
+    bundle = random_bundle()
+    assert making_of(save_bundle(bundle, tmp_path / "toy")) == Making(0, 0.0, 1.0)
+    mixed = Provenance(recipe={"init": {"share": 0.5}}, steps=7, minutes=1.5)
+    saved = save_bundle(replace(bundle, provenance=mixed), tmp_path / "toy")
+    assert making_of(saved) == Making(7, 1.5, 0.5)

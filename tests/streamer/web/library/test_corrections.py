@@ -51,17 +51,25 @@ def test_a_word_of_several_lies_where_they_all_are() -> None:
     assert times(found) == [("Well-known", 0.0, 1.1), ("-", 1.1, 1.1), ("cat", 1.3, 1.6)]
 
 
-def test_context_never_reaches_into_a_neighbour() -> None:
+def test_a_pause_is_shared_by_the_neighbours() -> None:
     models = Hears(path_of("a"))
     segments = [segment(0.0, 1.0), segment(1.1, 2.0), segment(2.5, 3.0)]
     aligner = Aligner(models.acoustic, np.arange(4 * SAMPLE_RATE, dtype=np.float32), segments)
-    expected = {0: (0.0, 1.1), 1: (1.0, 2.25), 2: (2.25, 3.25)}
+    expected = {0: (0.0, 1.05), 1: (1.05, 2.25), 2: (2.25, 3.25)}
     for place, (start_s, end_s) in expected.items():
         aligner.corrected(place, "a")
         assert (models.heard[0], models.heard[-1] + 1) == (
             round(start_s * SAMPLE_RATE),
             round(end_s * SAMPLE_RATE),
         )
+
+
+def test_words_of_neighbours_do_not_overlap() -> None:
+    models = Hears(path_of("a____________b"))
+    segments = [segment(0.0, 1.0), segment(1.2, 2.2)]
+    aligner = Aligner(models.acoustic, noise(3.0), segments)
+    first, second = (aligner.corrected(place, "a b") for place in range(2))
+    assert first.words[-1].end_s <= second.words[0].start_s
 
 
 @pytest.mark.parametrize(

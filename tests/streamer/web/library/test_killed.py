@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import pytest
 import soundfile
 
 from streamer.web.library.library import Library
@@ -182,6 +184,7 @@ def test_a_torn_sample_and_a_wrong_header_are_put_right(tmp_path: Path) -> None:
     library = Library.open(tmp_path)
     recording = library.recording(id)
     assert (recording.state, recording.duration_s, recording.text) == ("interrupted", 0.5, "so far")
+    assert path.stat().st_size == len(content)
     samples, _ = soundfile.read(path, dtype="float32")
     np.testing.assert_array_equal(samples, noise(0.5))
     library.close()
@@ -194,6 +197,58 @@ def test_text_whose_audio_is_lost_stays(tmp_path: Path) -> None:
     assert library.recording(id).text == "so far"
     assert library.recording(id).state == "interrupted"
     library.close()
+
+
+def test_a_finished_recording_whose_audio_is_lost_is_marked(tmp_path: Path) -> None:
+    library = Library.open(tmp_path)
+    id = keep(library, ["still said"])
+    path = library.audio(id)
+    library.close()
+    path.unlink()
+    library = Library.open(tmp_path)
+    recording = library.recording(id)
+    assert (recording.state, recording.duration_s) == ("interrupted", 0.0)
+    assert recording.text == "still said"
+    library.close()
+
+
+def test_what_a_link_leads_to_is_not_written(tmp_path: Path) -> None:
+    id, path = leave_going(tmp_path / "data")
+    other = tmp_path / "precious"
+    other.write_bytes(b"precious" * 100)
+    path.unlink()
+    path.symlink_to(other)
+    library = Library.open(tmp_path / "data")
+    assert library.recording(id).state == "interrupted"
+    library.delete(id)
+    assert not path.is_symlink()
+    assert other.read_bytes() == b"precious" * 100
+    library.close()
+
+
+def test_a_kill_amid_a_deletion_leaves_nothing_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = Library.open(tmp_path / "data")
+    id = keep(library, ["goessecretly"])
+    with monkeypatch.context() as patch:
+        patch.setattr("streamer.web.library.library.Library._remove_audio", lambda *_: None)
+        patch.setattr("streamer.web.library.database.Database.forget_deleted", lambda _: None)
+        library.delete(id)
+    left = tmp_path / "left"
+    shutil.copytree(tmp_path / "data", left)
+    library.close()
+    assert holders(left, "goessecretly")
+    library = Library.open(left)
+    assert holders(left, "goessecretly") == []
+    assert list((left / "audio").glob("*.wav")) == []
+    library.close()
+
+
+def holders(folder: Path, text: str) -> list[str]:
+    """Return the names of the files that hold a text."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return [path.name for path in files if text.encode() in path.read_bytes()]
 
 
 def test_a_recording_with_neither_audio_nor_text_goes(tmp_path: Path) -> None:

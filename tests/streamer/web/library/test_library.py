@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import sqlite3
 import stat
+import threading
 from contextlib import closing
 from pathlib import Path
 
@@ -18,8 +21,8 @@ from sqlalchemy.schema import CreateTable
 from model.errors import CaptionerError, UsageError
 from streamer.audio import AudioBlock
 from streamer.web.errors import Conflict, NotFound, Unprocessable
-from streamer.web.library import shelf, tables
-from streamer.web.library.audio_files import WavSamples, WavSnapshot
+from streamer.web.library import database, shelf, tables
+from streamer.web.library.audio_files import KeptAudio, WavSamples, WavSnapshot
 from streamer.web.library.errors import LibraryError
 from streamer.web.library.library import Library
 from streamer.web.library.searching import matching
@@ -173,6 +176,32 @@ def test_deleting_makes_room_on_a_full_disk(
     assert library.ids() == set()
 
 
+def test_what_another_program_still_reads_is_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "PRAGMAS", (*database.PRAGMAS, "busy_timeout = 20"))
+    library = Library.open(folder)
+    goes, later = keep(library, ["goessecretly"]), keep(library, ["later"])
+    with closing(sqlite3.connect(folder / "library.db")) as other:
+        other.execute("BEGIN")
+        other.execute("SELECT * FROM recordings").fetchall()
+        with pytest.raises(LibraryError, match="another program reads it"):
+            library.delete(goes)
+    assert library.ids() == {later}
+    library.delete(later)
+    assert files_with(folder, "goessecretly") == []
+    library.close()
+
+
+def test_nothing_is_written_of_a_recording_that_is_gone(library: Library, folder: Path) -> None:
+    kept = library.begin("", "live", "toy")
+    with closing(sqlite3.connect(folder / "library.db")) as other, other:
+        other.execute("DELETE FROM recordings")
+    with pytest.raises(LibraryError):
+        kept.add(final("too late", 0.0, 1.0))
+    kept.finish()
+
+
 def test_those_who_want_to_know_are_told_of_a_deletion(library: Library) -> None:
     told: list[tuple[str, set[str]]] = []
     library.on_delete(lambda id: told.append((id, library.ids())))
@@ -305,17 +334,24 @@ def test_pages_follow_each_other_without_gap_or_overlap(library: Library) -> Non
     assert found == ids[::-1]
 
 
+def test_a_page_that_holds_the_rest_is_the_last(library: Library) -> None:
+    for text in ("a", "b"):
+        keep(library, [text])
+    assert library.recordings(limit=2).next is None
+
+
 def test_a_title_is_kept_on_one_line(library: Library) -> None:
     id = keep(library, ["a"])
     assert library.rename(id, " Two\nlines\x1b[31m ").title == "Two lines[31m"
     assert library.recordings("LINES").recordings[0].id == id
 
 
-def test_a_newer_database_is_refused(folder: Path) -> None:
+@pytest.mark.parametrize("version", [0, 2])
+def test_a_database_of_another_version_is_refused(folder: Path, version: int) -> None:
     Library.open(folder).close()
     with closing(sqlite3.connect(folder / "library.db")) as connection, connection:
-        connection.execute("UPDATE about SET schema = 2")
-    with pytest.raises(LibraryError, match="have version 2, this program knows version 1"):
+        connection.execute("UPDATE about SET schema = ?", (version,))
+    with pytest.raises(LibraryError, match=f"have version {version}, this program knows version 1"):
         Library.open(folder)
 
 
@@ -381,6 +417,102 @@ def test_whether_it_can_be_written_is_known(library: Library, folder: Path) -> N
         library.check()
     with pytest.raises(LibraryError, match="cannot be written"):
         library.begin("", "live", "toy")
+
+
+def test_a_folder_that_was_removed_is_told(library: Library, folder: Path) -> None:
+    shutil.rmtree(folder)
+    for use in (library.check, lambda: library.begin("", "live", "toy")):
+        with pytest.raises(LibraryError, match="removed or replaced"):
+            use()
+        folder.mkdir(exist_ok=True)
+        (folder / "lock").write_text("another's")
+
+
+def test_a_recording_whose_audio_cannot_be_made_is_not_begun(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("streamer.web.library.audio_files.make_private_file", full)
+    with pytest.raises(LibraryError, match="No space left"):
+        library.begin("", "live", "toy")
+    assert library.ids() == set()
+
+
+def test_finals_that_had_to_wait_come_in_order(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise LibraryError("the disk is full")
+
+    kept = library.begin("", "live", "toy")
+    with monkeypatch.context() as patch:
+        patch.setattr("streamer.web.library.kept.add_segment", full)
+        for place in range(2):
+            with pytest.raises(LibraryError):
+                kept.add(final(f"number {place}", place, place + 1.0))
+    for place in range(2, 5):
+        kept.add(final(f"number {place}", place, place + 1.0))
+    kept.finish()
+    segments = library.recording(kept.id).segments or ()
+    assert [one.text for one in segments] == [f"number {place}" for place in range(5)]
+
+
+def test_the_disk_gets_the_audio_while_it_goes_on(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = threading.Event()
+    monkeypatch.setattr("streamer.web.library.library.SYNC_S", 0.01)
+    library = Library.open(folder)
+    monkeypatch.setattr(KeptAudio, "sync", lambda _: synced.set())
+    kept = library.begin("", "live", "toy")
+    push(kept, noise(0.1))
+    assert synced.wait(60.0)
+    library.close()
+
+
+def test_corrections_at_the_same_moment_do_not_overwrite_each_other(library: Library) -> None:
+    id = keep(library, ["as heard"])
+
+    class Interrupted(Hears):
+        def log_probs(self, features: np.ndarray, final: bool = False) -> np.ndarray:
+            library.correct(id, 0, ["theirs"], Hears())
+            return super().log_probs(features, final)
+
+    with pytest.raises(Conflict):
+        library.correct(id, 0, ["mine"], Interrupted())
+    assert [revision.number for revision in library.revisions(id)] == [1, 0]
+    assert library.recording(id).text == "theirs"
+
+
+def test_what_comes_back_has_its_own_words(library: Library) -> None:
+    id = keep(library, ["one two"])
+    before = library.recording(id).segments
+    for base, text in enumerate(["other", "one two"]):
+        library.correct(id, base, [text], Hears())
+    assert library.recording(id).segments != before
+    assert library.restore(id, 0).segments == before
+
+
+def test_nothing_is_learned_from_what_has_no_audio(library: Library) -> None:
+    stays, lost = keep(library, ["a"]), keep(library, ["b"])
+    for id, text in ((stays, "a"), (lost, "b")):
+        library.correct(id, 0, [text], Hears())
+    library.audio(lost).unlink()
+    assert [recording.id for recording in library.corrected()] == [stays]
+
+
+def test_an_empty_database_takes_to_an_empty_folder_for_good(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        Library.open(tmp_path / name).close()
+    url = f"sqlite:///{tmp_path / 'two' / 'library.db'}"
+    library = Library.open(tmp_path / "one", url)
+    id = keep(library, ["a"])
+    library.close()
+    library = Library.open(tmp_path / "one", url)
+    assert library.ids() == {id}
+    library.close()
 
 
 def test_tables_and_searches_can_be_said_to_other_databases() -> None:

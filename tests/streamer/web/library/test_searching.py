@@ -110,3 +110,9 @@ def test_matches_are_what_was_searched_for(text: str, query: str) -> None:
     for piece in found[:-1]:
         if piece.match:
             assert any(word in folded(piece.text) for word in words)
+
+
+def test_a_match_far_behind_is_shown_with_what_follows() -> None:
+    found = pieces("x" * 500 + " needle " + "y" * 20, ["needle"])
+    assert [piece.text for piece in found if piece.match] == ["needle"]
+    assert found[-1].text == " " + "y" * 20
