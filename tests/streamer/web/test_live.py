@@ -16,12 +16,14 @@ from websocket import WebSocket, create_connection
 from streamer.audio import AudioBlock
 from streamer.errors import DeviceError
 from streamer.events import FinalTranscript, Notice, PartialTranscript, Status, Word
+from streamer.replay import WavReplaySource
 from streamer.web.errors import Busy, Conflict
 from streamer.web.keeping import Shelf
 from streamer.web.live import WAITING_AT_MOST, LiveHub, Message, Position, Viewer
 from streamer.web.metrics import Metrics
 from streamer.web.model_host import ModelHost
 from tests.streamer.web.conftest import Site
+from tests.streamer.web.test_keeping import Recordings
 
 CLIP = Path(__file__).parents[2] / "data" / "speech" / "1737-146161-0013.opus"
 GIVEN_UP_S = 60.0
@@ -160,6 +162,21 @@ def test_viewers_are_told_when_what_is_kept_was_deleted() -> None:
     notice, keeping = taken(viewer)[1:]
     assert notice["text"] == "the recording was deleted"
     assert keeping == {"type": "keeping", "keeping": False, "recording": None}
+
+
+def test_who_stops_keeping_is_not_kept_when_the_next_stream_begins() -> None:
+    shelf = Recordings()
+    models = cast(ModelHost, NoModels())
+    hub = LiveHub(models, shelf, None, Metrics())
+    hub._source = WavReplaySource([CLIP])  # As while a stream goes on.
+    hub.keep(True, "meeting")
+    hub._keeper.finish()
+    hub._go_on_keeping()
+    assert [kept.title for kept in shelf.all] == ["meeting", "meeting"]
+    hub.keep(False)
+    hub._go_on_keeping()
+    assert hub.recording is None
+    assert len(shelf.all) == 2
 
 
 def test_nothing_is_kept_while_nothing_is_heard() -> None:
