@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from io import TextIOWrapper
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Literal
 
 from rich.console import Console
@@ -40,6 +37,7 @@ from streamer.runner import ThreadedRunner, run_inline
 from streamer.segmenter import UtteranceSegmenter
 from streamer.settings import DecoderSettings, EngineName, LiveSettings
 from streamer.settler import WordSettler
+from streamer.signals import stopped_by_signals
 from streamer.writers import JsonLinesWriter, SinkGroup, file_format, open_sink, printable
 
 if TYPE_CHECKING:
@@ -122,7 +120,7 @@ def caption(options: LiveOptions) -> None:
         stack.callback(sink.close)
         partials = any(isinstance(s, CaptionDisplay | JsonLinesWriter) for s in sinks.values())
         stream = build_stream(settings, acoustic, recorder, decoders, partials)
-        stack.enter_context(_stopped_by_signals(source))
+        stack.enter_context(stopped_by_signals(source.stop))
         if isinstance(source, MicrophoneSource):
             source.forget()
         sink.emit(StreamStarted(source.name, acoustic.bundle.name), 0.0)
@@ -358,27 +356,3 @@ def _recorder(options: LiveOptions, stack: ExitStack) -> AudioRecorder | None:
     recorder = AudioRecorder(options.record)
     stack.callback(recorder.close)
     return recorder
-
-
-@contextmanager
-def _stopped_by_signals(source: AudioSource) -> Iterator[None]:
-    """Let the first Ctrl-C or SIGTERM end the source, and the second end the program.
-
-    After the first the program is about to end: what comes later is passed over.
-    """
-    asked = False
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        if asked:
-            raise KeyboardInterrupt
-        asked = True
-        # In a thread, because the one interrupted here may hold a lock of the source.
-        threading.Thread(target=source.stop, name="stop").start()
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, signal.SIG_IGN if asked else handler)

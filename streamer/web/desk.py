@@ -14,12 +14,17 @@ from streamer.web.errors import Busy
 from streamer.web.metrics import Metrics
 
 SEATS_A_CORE = 3
-"""Streams in real time that a core is good for, see ``benchmarks/sessions.py``."""
+"""Streams that a core is given by default: half of what two fast ones bear in time, see
+``benchmarks/sessions.py``, since cores differ and others want to work too."""
+
+MOST_SEATS = 10
+"""Streams by default on any number of cores: much of a stream is Python, of which one process
+runs one thread at a time."""
 
 
 def seats_of(sessions: int) -> int:
     """Return how many seats a setting of ``web.sessions`` means on this machine."""
-    return sessions or SEATS_A_CORE * len(os.sched_getaffinity(0))
+    return sessions or min(MOST_SEATS, SEATS_A_CORE * len(os.sched_getaffinity(0)))
 
 
 @dataclass(eq=False)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-import signal
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType
 
 from model.errors import BundleError
 from streamer.audio import AudioSource
 from streamer.errors import OutputError
 from streamer.events import Notice
 from streamer.settings import LiveSettings, WebSettings
+from streamer.signals import stopped_by_signals
 from streamer.web.access import open_access
 from streamer.web.application import create_app
 from streamer.web.desk import SessionDesk, seats_of
@@ -126,7 +124,7 @@ def serve(
         if options.certificate is not None and options.key is not None:
             server.secure(options.certificate, options.key)
         server.open()
-        with _until_signal(server):
+        with stopped_by_signals(server.close):
             _greet(server, web.host, "https" if secure else "http", token, bool(access.digest))
             server.serve()
 
@@ -171,23 +169,3 @@ def _greet(server: WebServer, host: str, scheme: str, token: str, guarded: bool)
             "another.",
             flush=True,
         )
-
-
-@contextmanager
-def _until_signal(server: WebServer) -> Iterator[None]:
-    """Let the first SIGINT or SIGTERM end the server, and the second the program."""
-    asked = False
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        if asked:
-            raise KeyboardInterrupt
-        asked = True
-        threading.Thread(target=server.close, name="stop").start()
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, signal.SIG_IGN if asked else handler)

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from streamer.web.desk import SessionDesk, seats_of
+from streamer.web.desk import MOST_SEATS, SessionDesk, seats_of
 from streamer.web.errors import Busy
 from streamer.web.metrics import Metrics
 
@@ -77,6 +77,12 @@ def test_closing_ends_what_goes_on_and_lets_nobody_in() -> None:
 def test_the_setting_wins_over_the_cores() -> None:
     assert seats_of(7) == 7
     assert seats_of(0) >= 1
+
+
+def test_one_process_has_no_more_seats_than_it_can_serve(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(64)))
+    assert seats_of(0) == MOST_SEATS
+    assert seats_of(40) == 40
 
 
 def test_of_those_who_linger_the_longest_leaves_when_there_are_too_many() -> None:
