@@ -216,8 +216,11 @@ def test_a_reader_who_scrolled_up_is_left_there(site: Site, browser: Browser) ->
           view.take({ type: "final", text: `caption ${n}`, start_s: n });
         }
         await new Promise(requestAnimationFrame);
-        document.querySelector(".pane").scrollTop = 100;
-        view.take({ type: "final", text: "in the same moment", start_s: 99 });
+        const pane = document.querySelector(".pane");
+        const scrolled = new Promise((done) => pane.addEventListener("scroll", done));
+        pane.scrollTop = 100;
+        await scrolled;
+        view.take({ type: "final", text: "meanwhile", start_s: 99 });
         """
     )
     browser.wait(lambda: browser.shown(".newest"))
