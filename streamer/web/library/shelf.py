@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from sqlalchemy import delete, select
@@ -171,14 +172,8 @@ def read_recording(session: Session, id: str, folder: Path, number: int | None) 
     revision = revision_of(session, id, row.revision if number is None else number)
     rows = rows_at(session, id, revision.number)
     segments = tuple(segment_in(segment) for segment in rows.values())
-    return Recording(
-        id=row.id,
-        title=row.title,
-        origin=row.origin,
-        model=row.model,
-        created_us=row.created_us,
-        duration_s=_duration_s(row, folder),
-        state=row.state,
+    return replace(
+        _described(row, folder),
         reviewed=revision.reviewed,
         revision=revision.number,
         text=joined(segments),
@@ -225,6 +220,12 @@ def has_text(session: Session, id: str) -> bool:
 
 
 def _listed(session: Session, row: RecordingRow, words: Sequence[str], folder: Path) -> Recording:
+    text, found = _opening(session, row.id), snippet(session, row.id, words)
+    return replace(_described(row, folder), text=text, snippet=found)
+
+
+def _described(row: RecordingRow, folder: Path) -> Recording:
+    """Return what a recording's row says of it, without its text."""
     return Recording(
         id=row.id,
         title=row.title,
@@ -235,8 +236,7 @@ def _listed(session: Session, row: RecordingRow, words: Sequence[str], folder: P
         state=row.state,
         reviewed=row.reviewed,
         revision=row.revision,
-        text=_opening(session, row.id),
-        snippet=snippet(session, row.id, words),
+        text="",
     )
 
 
