@@ -13,6 +13,9 @@ from streamer.events import Notice
 SAMPLE_RATE = 16_000
 """Hz; every block in the program has this rate, whatever the device or file had."""
 
+FULL_SCALE = 32_768
+"""Of 16-bit samples; 1 as a float."""
+
 
 @dataclass(frozen=True)
 class AudioBlock:
@@ -62,3 +65,24 @@ class AudioSource(Protocol):
     def stop(self) -> None:
         """End the iteration soon; may be called from any thread, more than once."""
         ...
+
+
+def to_pcm(samples: np.ndarray) -> np.ndarray:
+    """Return float samples (n,), -1 to 1, as int16 (n,), rounded to the nearest."""
+    return _scaled(samples).astype(np.int16)
+
+
+def from_pcm(pcm: np.ndarray) -> np.ndarray:
+    """Return 16-bit samples (n,) as float32 (n,), -1 to 1; exact."""
+    samples: np.ndarray = pcm.astype(np.float32) / np.float32(FULL_SCALE)
+    return samples
+
+
+def on_16_bit_grid(samples: np.ndarray) -> np.ndarray:
+    """Return float32 samples (n,) as multiples of 1/32768, within the range of 16 bits."""
+    return _scaled(samples) / np.float32(FULL_SCALE)
+
+
+def _scaled(samples: np.ndarray) -> np.ndarray:
+    scaled: np.ndarray = np.rint(samples * np.float32(FULL_SCALE))
+    return scaled.clip(-FULL_SCALE, FULL_SCALE - 1)

@@ -14,7 +14,7 @@ import numpy as np
 import soxr
 
 from model.audio import finite
-from streamer.audio import SAMPLE_RATE, AudioBlock
+from streamer.audio import SAMPLE_RATE, AudioBlock, on_16_bit_grid
 from streamer.devices import (
     Backend,
     InputDevice,
@@ -340,14 +340,8 @@ class _Resampling:
     def _convert(self, samples: np.ndarray, last: bool) -> Iterator[AudioBlock]:
         if self._resampler is None:
             return
-        converted = _on_16_bit_grid(self._resampler.resample_chunk(samples, last=last))
+        converted = on_16_bit_grid(self._resampler.resample_chunk(samples, last=last))
         if len(converted):
             block = AudioBlock(converted, self._end, self._lost)
             self._end, self._lost = block.end, 0
             yield block
-
-
-def _on_16_bit_grid(samples: np.ndarray) -> np.ndarray:
-    """Round samples to multiples of 1/32768, within the range of 16 bits."""
-    scaled: np.ndarray = np.rint(samples * np.float32(32_768))
-    return scaled.clip(-32_768, 32_767) / np.float32(32_768)

@@ -13,12 +13,11 @@ import numpy as np
 import soundfile
 
 from model.errors import UsageError
-from streamer.audio import SAMPLE_RATE, AudioBlock
+from streamer.audio import SAMPLE_RATE, AudioBlock, to_pcm
 from streamer.errors import OutputError
 from streamer.events import Notice
 from streamer.files import require_new
 
-_FULL_SCALE = 32_768
 _WAV_LIMIT = 2**32 - 64
 """Bytes of samples that a WAV file can hold; 37 hours."""
 
@@ -60,7 +59,7 @@ class FileRecorder:
             return []
         try:
             _write_silence(self._file, block.start - self._end)
-            self._file.write(_to_pcm(block.samples))
+            self._file.write(to_pcm(block.samples))
             self._end = block.end
         except _CannotWrite as error:
             self.close()
@@ -175,9 +174,3 @@ def _write_silence(file: AudioFile, samples: int) -> None:
     while samples > 0:
         file.write(np.zeros(min(samples, SAMPLE_RATE), np.int16))
         samples -= SAMPLE_RATE
-
-
-def _to_pcm(samples: np.ndarray) -> np.ndarray:
-    """Return float samples -1 to 1 as int16, rounded to the nearest."""
-    scaled: np.ndarray = np.rint(samples * np.float32(_FULL_SCALE))
-    return scaled.clip(-_FULL_SCALE, _FULL_SCALE - 1).astype(np.int16)

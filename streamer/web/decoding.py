@@ -17,20 +17,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import astuple
-from pathlib import Path
 from typing import IO, Self
 
 import numpy as np
 
 from model.audio import finite
 from streamer.audio import SAMPLE_RATE, AudioBlock
+from streamer.decoders import REPOSITORY
 from streamer.events import Notice
 from streamer.web.decode_child import END, HEADER, SOUND, TROUBLE, Frame, Limits
 from streamer.web.errors import TooLarge, Unprocessable, Unsupported, WebError
 from streamer.writers import printable
-
-ROOT = Path(__file__).resolve().parents[2]
-"""Where the packages are."""
 
 PATIENCE_S = 30.0
 """Seconds that decoding may take for the next samples."""
@@ -169,7 +166,11 @@ class DecodedUpload:
     def _started(self) -> subprocess.Popen[bytes]:
         arguments = [str(os.getpid()), *map(str, astuple(self._limits))]
         # Nothing of this program's environment, and no packages from where it was started.
-        environment = {"PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1"}
+        environment = {
+            "PYTHONPATH": str(REPOSITORY),
+            "LC_ALL": "C.UTF-8",
+            "OPENBLAS_NUM_THREADS": "1",
+        }
         return subprocess.Popen(
             [sys.executable, "-P", "-s", "-B", "-m", "streamer.web.decode_child", *arguments],
             stdin=self._file,

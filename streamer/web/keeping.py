@@ -7,10 +7,8 @@ from collections import deque
 from dataclasses import replace
 from typing import Literal, Protocol
 
-import numpy as np
-
 from model.errors import CaptionerError
-from streamer.audio import SAMPLE_RATE, AudioBlock
+from streamer.audio import SAMPLE_RATE, AudioBlock, from_pcm, to_pcm
 from streamer.events import FinalTranscript, Notice
 
 Origin = Literal["microphone", "live", "upload"]
@@ -186,14 +184,10 @@ class Keeper:
             self._untold.append(Notice("keeping_failed", str(error), "error"))
 
 
-_FULL_SCALE = np.float32(32_768)
-
-
 def _packed(block: AudioBlock) -> AudioBlock:
     """Return a block in the 16 bits that it would have on disk, half as large."""
-    samples = np.rint(block.samples * _FULL_SCALE).clip(-_FULL_SCALE, _FULL_SCALE - 1)
-    return replace(block, samples=samples.astype(np.int16))
+    return replace(block, samples=to_pcm(block.samples))
 
 
 def _unpacked(block: AudioBlock) -> AudioBlock:
-    return replace(block, samples=block.samples.astype(np.float32) / _FULL_SCALE)
+    return replace(block, samples=from_pcm(block.samples))

@@ -146,7 +146,6 @@ class LiveHub:
         self._source: AudioSource | None = None
         self._source_name = ""
         self._status_due_s = 0.0
-        self._microphone = False
         self._resting: Literal["waiting", "failed"] = "waiting"
         self._closed = threading.Event()
         self._due = threading.Event()
@@ -277,7 +276,7 @@ class LiveHub:
                 self._due.wait()
                 continue
             try:
-                self._caption(make())
+                microphone = self._caption(make())
                 self._resting = "waiting"
             except Exception as error:
                 self._resting = "failed"
@@ -286,7 +285,7 @@ class LiveHub:
                 self._say("live_failed", f"no live captions: {reason}; trying again")
                 self._due.wait(RETRY_S)
                 continue
-            if not self._microphone:
+            if not microphone:
                 self._wanted_title = None
                 self._due.wait()
 
@@ -295,9 +294,8 @@ class LiveHub:
         if source is not None:
             source.stop()
 
-    def _caption(self, source: AudioSource) -> None:
-        """Caption a source to its end."""
-        self._microphone = isinstance(source, MicrophoneSource)
+    def _caption(self, source: AudioSource) -> bool:
+        """Caption a source to its end; return whether it is one to be opened again."""
         with source, ExitStack() as stack:
             keeper = Keeper(self._shelf, "live", 0.0)
             stack.callback(keeper.finish)
@@ -318,6 +316,7 @@ class LiveHub:
             finally:
                 self._metrics.session_ended("live", "finished", stream.summary())
                 self._metrics.lag("live", None)
+        return isinstance(source, MicrophoneSource)
 
     def _ended(self) -> None:
         with self._lock:

@@ -10,7 +10,7 @@ from typing import Self
 import numpy as np
 import soxr
 
-from streamer.audio import SAMPLE_RATE, AudioBlock
+from streamer.audio import SAMPLE_RATE, AudioBlock, from_pcm, on_16_bit_grid
 from streamer.events import Notice
 from streamer.ring_buffer import RingBuffer
 
@@ -19,8 +19,6 @@ LOWEST_RATE, HIGHEST_RATE = 8_000, 192_000
 
 AHEAD_S = 30.0
 """Audio that a client may send ahead of the time it takes to speak it, seconds."""
-
-_FULL_SCALE = np.float32(32_768)
 
 
 SHORTEST_S = 0.01
@@ -110,7 +108,7 @@ class SocketSource:
             pcm = self._odd + pcm
             whole = len(pcm) // 2 * 2
             self._odd = pcm[whole:]
-            samples = np.frombuffer(pcm[:whole], "<i2").astype(np.float32) / _FULL_SCALE
+            samples = from_pcm(np.frombuffer(pcm[:whole], "<i2"))
             self._sent += len(samples)
             self._check_pace()
             self._give(self._resampled(samples, last=False))
@@ -153,7 +151,7 @@ class SocketSource:
         if self._resampler is None:
             return samples
         chunk = self._resampler.resample_chunk(samples, last=last)
-        return np.rint(chunk * _FULL_SCALE).clip(-_FULL_SCALE, _FULL_SCALE - 1) / _FULL_SCALE
+        return on_16_bit_grid(chunk)
 
     def _check_pace(self) -> None:
         if self.received_s - (self._clock() - self._began) > AHEAD_S:

@@ -22,6 +22,7 @@ from streamer.web.body import read_json, read_object
 from streamer.web.desk import Seat
 from streamer.web.errors import BadRequest, Busy, Unprocessable
 from streamer.web.keeping import KEEPING_ENDED, Keeper
+from streamer.web.library.shelf import TITLE_CHARACTERS
 from streamer.web.live import Position
 from streamer.web.services import Services, services
 from streamer.web.socket_source import HIGHEST_RATE, LOWEST_RATE, SocketSource, TooFast
@@ -39,9 +40,6 @@ LOOK_S = 1.0
 
 LATE_KEEP_S = 120.0
 """Time after the end of the audio in which it can still be kept, seconds."""
-
-TITLE_CHARACTERS = 200
-"""Longest title of a recording."""
 
 POLICY, TRY_AGAIN = 1008, 1013
 """Close codes of RFC 6455: a rule was broken; the server is full."""

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from streamer.audio import SAMPLE_RATE, AudioBlock
+from streamer.audio import SAMPLE_RATE, AudioBlock, from_pcm
 from streamer.events import Notice
 from streamer.recorder import FileRecorder, WavFile
 from streamer.web.errors import NotFound
@@ -23,7 +23,6 @@ HEADER = 44
 """Bytes before the first sample."""
 
 SAMPLE_BYTES = 2
-FULL_SCALE = 32_768
 
 
 def sync_folder(path: Path) -> None:
@@ -108,7 +107,7 @@ class WavSamples:
         start, stop, _ = place.indices(self._length)
         size = max(0, stop - start) * SAMPLE_BYTES
         read = os.pread(self._file.fileno(), size, HEADER + start * SAMPLE_BYTES)
-        return np.frombuffer(read, "<i2").astype(np.float32) / np.float32(FULL_SCALE)
+        return from_pcm(np.frombuffer(read, "<i2"))
 
 
 class WavSnapshot(io.RawIOBase):

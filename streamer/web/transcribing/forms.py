@@ -11,6 +11,7 @@ from werkzeug.datastructures import MIMEAccept, MultiDict
 
 from streamer.events import Event, FinalTranscript, Notice
 from streamer.web.errors import BadRequest, NotAcceptable
+from streamer.web.library.shelf import TITLE_CHARACTERS
 from streamer.writers import event_record, new_writer, printable
 
 Form = Literal["json", "srt", "vtt", "txt", "jsonl"]
@@ -23,9 +24,6 @@ MEDIA_TYPES: dict[Form, str] = {
     "jsonl": "application/jsonl",
 }
 """By which a client may ask for a form; the first one is meant by ``*/*``."""
-
-TITLE_CHARACTERS = 200
-"""Longest title of a recording."""
 
 SEGMENT_FIELDS = ("start_s", "end_s", "text", "words")
 
