@@ -9,6 +9,17 @@ import pytest
 from tests.streamer.web.browsing import CLIP, ENTER, ESCAPE, TAB, Browser, keep, open_browser
 from tests.streamer.web.conftest import Site
 
+OF_OUR_OWN = """
+const captionsOfOurOwn = async () => {
+  const { CaptionView } = await import("/static/captions.js");
+  const region = document.getElementById("captions");
+  const copy = region.cloneNode(true);
+  region.replaceWith(copy);  // the page's own view would follow what is shown as well
+  return new CaptionView(copy);
+};
+"""
+"""A script's function: a view in a pane that nobody else scrolls."""
+
 PAGES = ("", "record", "library", "learn", "inference", "recording", "nowhere")
 
 
@@ -171,9 +182,9 @@ def test_captions_are_read_out_when_finished_and_not_before(site: Site, browser:
 def test_text_is_never_markup(site: Site, browser: Browser) -> None:
     browser.open(f"{site.url}record")
     shown = browser.script(
-        """
-        const { CaptionView } = await import("/static/captions.js");
-        const view = new CaptionView(document.getElementById("captions"));
+        OF_OUR_OWN
+        + """
+        const view = await captionsOfOurOwn();
         const text = "<img src=x onerror=alert(1)> & <b>bold</b>";
         const words = [{ word: text, start_s: 0, end_s: 1, confidence: 0.1 }];
         view.take({ type: "final", text, words, start_s: 0 });
@@ -190,9 +201,9 @@ def test_text_is_never_markup(site: Site, browser: Browser) -> None:
 def test_old_captions_leave_the_page(site: Site, browser: Browser) -> None:
     browser.open(f"{site.url}record")
     found = browser.script(
-        """
-        const { CaptionView } = await import("/static/captions.js");
-        const view = new CaptionView(document.getElementById("captions"));
+        OF_OUR_OWN
+        + """
+        const view = await captionsOfOurOwn();
         for (let n = 0; n < 700; n++) {
           view.take({ type: "final", text: `caption ${n}`, start_s: n });
         }
@@ -209,9 +220,9 @@ def test_old_captions_leave_the_page(site: Site, browser: Browser) -> None:
 def test_a_reader_who_scrolled_up_is_left_there(site: Site, browser: Browser) -> None:
     browser.open(f"{site.url}record")
     browser.script(
-        """
-        const { CaptionView } = await import("/static/captions.js");
-        window.view = new CaptionView(document.getElementById("captions"));
+        OF_OUR_OWN
+        + """
+        window.view = await captionsOfOurOwn();
         for (let n = 0; n < 100; n++) {
           view.take({ type: "final", text: `caption ${n}`, start_s: n });
         }
