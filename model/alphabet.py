@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 BLANK = ""
 """The CTC blank; its label is the empty string, as pyctcdecode expects it."""
 
@@ -60,3 +62,8 @@ class Alphabet:
 
 ENGLISH = Alphabet((BLANK, *"abcdefghijklmnopqrstuvwxyz", "'", " "))
 """29 symbols: blank, a to z, apostrophe, space."""
+
+
+def frames_needed(labels: np.ndarray) -> int:
+    """Return the output frames that CTC needs: one a label, one more between equal ones."""
+    return len(labels) + int(np.count_nonzero(labels[1:] == labels[:-1]))

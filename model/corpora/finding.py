@@ -16,7 +16,7 @@ from typing import cast
 
 import numpy as np
 
-from model.alphabet import ENGLISH, Alphabet
+from model.alphabet import ENGLISH, Alphabet, frames_needed
 from model.corpora.layouts import AUDIO_SUFFIXES, LAYOUTS, Entry, Kind, Problem, recognise
 from model.corpora.manifest import Utterance
 from model.corpora.recordings import Recordings, duration_of, remembered, speakers_of
@@ -24,7 +24,6 @@ from model.corpora.spelling import spell_out
 from model.errors import AudioFileError, ManifestError
 from model.recipe import Recipe
 from model.text import normalise_text
-from model.training.batches import frames_needed
 
 TOLERANCE_S = 0.1
 TOLERANCE_SHARE = 0.02

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from model.alphabet import frames_needed
 from model.features import FeatureStatistics
 from model.training.feature_cache import CachedFeatures
 from model.variation.augmentation import (
@@ -224,11 +225,6 @@ class Corpus:
         fits = shortest <= self._edges[bucket]
         most = max((len(self._labels[row]) for row in self.usable[fits]), default=1)
         return -(-most // 10) * 10
-
-
-def frames_needed(labels: np.ndarray) -> int:
-    """Return the output frames that CTC needs: one a label, one more between equal ones."""
-    return len(labels) + int(np.count_nonzero(labels[1:] == labels[:-1]))
 
 
 @dataclass(frozen=True)

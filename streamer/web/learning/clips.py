@@ -8,22 +8,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import soundfile
 
+from model.alphabet import Alphabet, frames_needed
 from model.bundle import ModelBundle
 from model.corpora.manifest import Utterance
 from model.corpora.spelling import spell_out
 from model.errors import AudioFileError
 from model.text import normalise_text
-from model.training.batches import frames_needed
 from streamer.audio import SAMPLE_RATE
 from streamer.web.private import FILE_MODE
-
-if TYPE_CHECKING:
-    from model.alphabet import Alphabet
 
 CONTEXT_S = 0.2
 """Sound before and after a segment that its clip has too, up to half of the way to the next."""

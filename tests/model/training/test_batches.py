@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model.alphabet import frames_needed
 from model.features import FeatureStatistics
-from model.training.batches import Corpus, frames_needed, prefetch
+from model.training.batches import Corpus, prefetch
 from model.training.feature_cache import CachedFeatures, FeatureShard
 from model.variation.augmentation import AugmentationSettings, mask_features
 
