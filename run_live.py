@@ -13,6 +13,7 @@ EXAMPLES = """\
 examples:
   run_live.py                                captions of the default microphone
   run_live.py --list-devices                 which inputs there are, and their rates
+  run_live.py --doctor                       what is wrong with microphone or machine
   run_live.py --device usb                   the input with "usb" in its name
   run_live.py --wav talk.mp3                 a recording, at the pace of speech
   run_live.py --wav talk.mp3 --speed max --output talk.srt
@@ -21,6 +22,9 @@ examples:
                                              names to listen for
   run_live.py --output talk.jsonl --record talk.flac
                                              keep every event and the audio
+  run_live.py --output captions.jsonl --rotate day --log live.log
+                                             for years: a file a day, and a log
+  run_live.py --private                      captions that leave nothing on a disk
   run_live.py --web                          captions in a browser, at http://127.0.0.1:5000
 
 exit codes: 0 finished, 1 failed while running, 2 wrong usage or configuration
@@ -41,7 +45,25 @@ def parser() -> argparse.ArgumentParser:
         "--device", metavar="NAME", help="input device: its index, or part of its name"
     )
     source.add_argument(
+        "--wait",
+        action="store_true",
+        help="wait for the microphone where it is not there yet, instead of ending",
+    )
+    source.add_argument(
         "--list-devices", action="store_true", help="list the inputs with their rates, and end"
+    )
+    source.add_argument(
+        "--all",
+        action="store_true",
+        help="with --list-devices: a Jetson's internal channels as well",
+    )
+    source.add_argument(
+        "--doctor",
+        action="store_true",
+        help="check machine, microphone and models, tell what to mend, and end",
+    )
+    source.add_argument(
+        "--json", action="store_true", help="with --doctor or --list-devices: as one JSON object"
     )
     source.add_argument(
         "--wav",
@@ -77,6 +99,24 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE",
         type=Path,
         help="keep the audio as .wav or .flac; --wav on it replays the session",
+    )
+    output.add_argument(
+        "--rotate",
+        metavar="WHEN",
+        help="begin new files every day or hour, or at a size such as 100MB; their names carry "
+        "the time, so that nothing is overwritten",
+    )
+    output.add_argument(
+        "--log",
+        metavar="FILE",
+        type=Path,
+        help="write what happens to the program to a file: devices, gaps, errors; no captions",
+    )
+    output.add_argument(
+        "--private",
+        action="store_true",
+        help="write no sound and no text to a disk: no --output, no --record, and nothing "
+        "is kept with --web",
     )
     web = parser.add_argument_group("in a browser")
     web.add_argument(
@@ -114,8 +154,8 @@ def parser() -> argparse.ArgumentParser:
     )
     settings.add_argument(
         "--engine",
-        choices=("auto", "onnx", "tensorflow", "litert"),
-        help="what runs the network (default: auto, the fastest)",
+        choices=("auto", "onnx", "cuda", "tensorrt", "tensorflow", "litert"),
+        help="what runs the network (default: auto, the fastest); cuda and tensorrt need a GPU",
     )
     language = settings.add_mutually_exclusive_group()
     language.add_argument(
@@ -161,6 +201,9 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program with a command line and return its exit code."""
     options = vars(parser().parse_args(arguments))
+    if options["private"]:
+        # Before anything of the program is loaded: it is not told what was used and when, either.
+        sys.dont_write_bytecode = True
     try:
         from streamer.app import LiveOptions, run
 

@@ -25,6 +25,7 @@ from model.corpora.layouts import LAYOUTS
 from model.corpora.manifest import SOURCES, checked_weight
 from model.engines.engine import AUTO, ENGINES
 from model.errors import CaptionerError
+from model.parts import training_parts
 from model.recipe import Recipe
 from model.settings import load_settings
 from model.training.checkpoint import CHOICES
@@ -69,7 +70,8 @@ def main(arguments: Sequence[str] | None = None, terminal: Terminal | None = Non
         logging.getLogger(library).setLevel(logging.ERROR)
     terminal = terminal or Terminal()
     try:
-        finished = _run(options, terminal)
+        with training_parts():
+            finished = _run(options, terminal)
     except CaptionerError as error:
         terminal.say(f"train.py: error: {error}")
         return error.exit_code
@@ -338,8 +340,9 @@ def _add_export_options(parser: argparse.ArgumentParser) -> None:
         "--format",
         choices=FORMATS,
         default=FORMATS[0],
-        help="bundle for this program; the network for others: onnx, tensorflow (a SavedModel) "
-        "or litert (.tflite); see docs/engines.md (default: %(default)s)",
+        help="bundle for this program; the network for others: onnx, tensorflow (a SavedModel), "
+        "litert (.tflite), or tensorrt (.onnx that TensorRT builds from); see docs/engines.md "
+        "(default: %(default)s)",
     )
     parser.add_argument(
         "--checkpoint",

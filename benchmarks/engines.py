@@ -34,6 +34,7 @@ from benchmarks.live.arguments import THREADS, busy, parser_of
 from model.bundle import load_bundle
 from model.commands.arguments import count
 from model.engines.engine import ENGINES, Engine, context_frames, load_engine
+from model.engines.execution import unusable
 from model.errors import CaptionerError
 from model.files import check_folder, write_output
 from model.recipe import NetworkSettings
@@ -60,6 +61,11 @@ COLUMNS = (
 LIBRARIES = ("onnxruntime", "tensorflow", "numpy")
 
 
+def usable_engines() -> list[str]:
+    """Return the engines that can run here."""
+    return [name for name in ENGINES if not unusable(name)]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print and write; return the exit code."""
     options = _parser().parse_args(arguments)
@@ -84,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = parser_of(__doc__)
     parser.add_argument("--model", metavar="FOLDER", type=Path, default=ROOT / "models" / "default")
-    parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
+    parser.add_argument("--engines", nargs="+", choices=ENGINES, default=usable_engines())
     parser.add_argument("--rounds", metavar="N", type=count, default=15, help="default: 15")
     parser.add_argument("--output", metavar="FILE", type=Path, help="Markdown file to write")
     parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)

@@ -4,12 +4,14 @@
         --json benchmarks/results/soak.json
 
 The stream has recordings in a random order, the same for the same ``--seed``, with pauses
-of room noise of several levels between, and audio that is lost now and then.  It goes
-through the live path as fast as that takes it, with every partial, to a display and to a
-file of each format.  The report says:
+of room noise of several levels between, and audio that is lost now and then; ``--quiet 0.83``
+makes it the day of a room in which little is said.  It goes through the live path as fast as
+that takes it, with every partial, to a display, to a file of each format and to a recording,
+which are cut by the hour of the stream.  The report says:
 
 - memory: resident, once in a minute of stream, between utterances, and how much more the
   least and the most of the last ten minutes are than those of the second ten;
+- threads and open files, at the same times: there may be no more of them at the end;
 - times: whether every loss is told at its place to the sample, whether the words of finals
   lie inside of recordings, and how much later, or earlier, the words of a recording come
   than the same words when it came first, hour by hour;
@@ -27,13 +29,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -57,12 +59,20 @@ from model.settings import load_settings
 from streamer.app import build_stream, decoders_for, load_model
 from streamer.caption_stream import CaptionStream
 from streamer.display import CaptionDisplay
+from streamer.log import ProgramLog
+from streamer.process import Usage, steady_memory
+from streamer.recorder import BlockRecorder
+from streamer.rotating import RotatingRecorder, RotatingSink
+from streamer.rotation import Every, Keeping, Rotation
 from streamer.runner import run_inline
 from streamer.settings import LiveSettings
-from streamer.writers import FORMATS, SinkGroup, open_sink
+from streamer.sinks import SinkGroup
+from streamer.writers import FORMATS
 
 MANIFEST = Path(__file__).resolve().parent.parent / "tests/data/speech/manifest.jsonl"
-PAGE_MB = resource.getpagesize() / 2**20
+
+DAY = datetime(2026, 3, 2).timestamp()
+"""When the stream begins by its own clock: at a local midnight."""
 
 
 @dataclass
@@ -78,43 +88,59 @@ class Watch:
     progress: Callable[[float], None] = lambda minutes: None
 
     def __call__(self, minutes: float) -> None:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-        self.samples.append(Sample(minutes, pages * PAGE_MB, time.process_time()))
+        usage = Usage.now()
+        spent_s = time.process_time()
+        self.samples.append(Sample(minutes, usage.memory_mb, spent_s, usage.threads, usage.handles))
         self.progress(minutes)
 
 
 def soak(
-    stream: CaptionStream,
+    stream_to: Callable[[BlockRecorder], CaptionStream],
     recordings: Sequence[Recording],
     seconds: float,
     seed: int,
     folder: Path,
     progress: Callable[[float], None] = lambda minutes: None,
+    quiet: float = 0.0,
 ) -> Soak:
     """Caption a long stream and return what was seen.
 
     Args:
-        stream: Fresh.
+        stream_to: Returns a fresh stream that keeps its audio with what it is given.
         recordings: What it says.
         seconds: Least length of the stream.
         seed: Of the order of the recordings, the pauses and the losses.
         folder: Where the captions are written, empty.
         progress: Called every minute of stream with the minutes.
+        quiet: As for :func:`~benchmarks.soaking.stream.plan`.
     """
     watch = Watch([], progress)
-    events = folder / "captions.jsonl"
-    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
-        screen = Console(file=nowhere, force_terminal=True, width=100, height=30)
-        files = {format: open_sink(events.with_suffix(f".{format}")) for format in FORMATS}
-        sinks = SinkGroup({"screen": CaptionDisplay(screen), **files})
-        planned = plan(recordings, seconds, seed)
-        with closing(sinks), LongSource(recordings, planned, on_minute=watch) as source:
-            watch(0)
-            with ended_early(source):
-                run_inline(source, stream, sinks)
-    turns = list(islice(plan(recordings, seconds, seed), source.given))
+    planned = plan(recordings, seconds, seed, quiet)
+    with LongSource(recordings, planned, on_minute=watch) as source, ExitStack() as stack:
+        rotation = Rotation(Every("hour"), lambda: DAY + source.heard_s, lambda: source.heard_s)
+        recorder = RotatingRecorder(folder / "audio.wav", rotation, Keeping(files=2))
+        stack.callback(recorder.close)
+        sinks = stack.enter_context(closing(_sinks(folder, rotation, stack)))
+        stream = stream_to(recorder)
+        rotation.watch(lambda: stream.speaking)
+        watch(0)
+        with ended_early(source):
+            run_inline(source, stream, sinks)
+    turns = list(islice(plan(recordings, seconds, seed, quiet), source.given))
     watch(turns[-1].end / MINUTE)
-    return judge(recordings, turns, events, watch.samples)
+    return judge(recordings, turns, sorted(folder.glob("*.jsonl")), watch.samples)
+
+
+def _sinks(folder: Path, rotation: Rotation, stack: ExitStack) -> SinkGroup:
+    nowhere = stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+    screen = Console(file=nowhere, force_terminal=True, width=100, height=30)
+    files = {
+        form: RotatingSink((folder / "captions").with_suffix(f".{form}"), rotation)
+        for form in FORMATS
+    }
+    log = ProgramLog(folder / "log")
+    stack.callback(log.close)
+    return SinkGroup({"screen": CaptionDisplay(screen), **files}, log)
 
 
 @contextmanager
@@ -140,19 +166,20 @@ def run(options: argparse.Namespace, terminal: Terminal) -> Soak:
     check_recordings(row.audio for row in rows)
     recordings = load_recordings(rows)
     acoustic = load_model(options.model or settings.model, settings.engine)
-    stream = build_stream(settings, acoustic, None, decoders_for(settings, acoustic))
+    decoders = decoders_for(settings, acoustic)
     minutes = round(options.hours * 60)
     with (
         TemporaryDirectory(prefix="soak") as folder,
         terminal.counting("minutes of stream", minutes) as progress,
     ):
         return soak(
-            stream,
+            lambda recorder: build_stream(settings, acoustic, recorder, decoders),
             recordings,
             minutes * 60,
             options.seed,
             Path(folder),
             lambda minutes: progress(round(minutes)),
+            options.quiet,
         )
 
 
@@ -160,6 +187,7 @@ def main() -> int:
     """Measure, print, and return the exit code."""
     options = parser().parse_args()
     terminal = Terminal()
+    steady_memory()  # as run_live.py does
     try:
         check_output(options.json)
         result = run(options, terminal)
@@ -192,6 +220,12 @@ def parser() -> argparse.ArgumentParser:
         "--limit", type=count, default=20, help="recordings of each corpus (default: 20)"
     )
     parser.add_argument("--seed", type=int, default=1, help="of the order (default: 1)")
+    parser.add_argument(
+        "--quiet",
+        type=number(0, 0.99),
+        default=0.0,
+        help="share of the time without speech (default: pauses of 1.5 to 6 s)",
+    )
     add_live_settings(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="where the figures go")
     parser.add_argument("--no-plot", action="store_false", dest="plot", help="write no picture")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
+from typing_extensions import Self
 
 from model.variation.noises import Colour, coloured_noise
 from streamer.audio import SAMPLE_RATE, AudioBlock

@@ -19,6 +19,7 @@ from lm.building.sources import TextOption
 from lm.bundle import LanguageBundle
 from model.commands.arguments import add_settings
 from model.errors import CaptionerError, UsageError
+from model.parts import training_parts
 from model.settings import load_settings
 
 EXAMPLES = """\
@@ -55,7 +56,8 @@ def main(arguments: Sequence[str] | None = None, console: Console | None = None)
         log.print(text, markup=False, highlight=False, soft_wrap=True)
 
     try:
-        _run(options, arguments, say)
+        with training_parts():
+            _run(options, arguments, say)
     except CaptionerError as error:
         say(f"lm.build: error: {error}")
         return error.exit_code

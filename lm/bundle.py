@@ -7,7 +7,6 @@ sorted by code point), ``lm.json`` (what they were made of, sizes and checksums)
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -20,8 +19,8 @@ from uuid import uuid4
 from lm.errors import LanguageModelError
 from lm.language_model import BINARY_MAGIC
 from lm.tuned import TUNED_FILE, TunedDecoder, read_tuned
-from model.files import make_folder, replace_folder, write_whole
-from model.records import is_intact, record_checksum
+from model.files import file_checksum, make_folder, read_file, replace_folder, write_whole
+from model.records import LARGEST_RECORD, is_intact, parse_json, record_checksum
 
 FORMAT = 1
 """Raised whenever the content of a folder changes its meaning."""
@@ -66,7 +65,7 @@ class LanguageBundle:
         """Check a folder and read what it tells of the model, not the model itself.
 
         The large file is checked by its size and its beginning; :meth:`verify` reads
-        it whole.
+        it whole, as is done before it is given to KenLM.
 
         Raises:
             LanguageModelError: If the folder or a file of it is missing, damaged or of
@@ -170,7 +169,7 @@ def _formatted(record: Mapping[str, Any], files: Mapping[str, Any]) -> bytes:
 
 
 def _described(path: Path) -> dict[str, Any]:
-    return {"bytes": path.stat().st_size, "sha256": _sum(path)}
+    return {"bytes": path.stat().st_size, "sha256": file_checksum(path)}
 
 
 def _read_record(folder: Path) -> dict[str, Any]:
@@ -183,7 +182,7 @@ def _read_record(folder: Path) -> dict[str, Any]:
             "give a folder that lm.build wrote"
         )
     try:
-        record = json.loads(path.read_bytes())
+        record = parse_json(read_file(path, LARGEST_RECORD))
     except OSError as error:
         raise _unreadable(path, error) from error
     except ValueError as error:
@@ -192,12 +191,25 @@ def _read_record(folder: Path) -> dict[str, Any]:
         raise LanguageModelError(f"{path}: does not describe a language model; {FETCH_AGAIN}")
     if record["format"] != FORMAT:
         raise LanguageModelError(
-            f"{path}: has format {record['format']}, but this program reads format {FORMAT}; "
-            "use the program's version that made it, or build the language model again"
+            f"{path}: has format {str(record['format'])[:20]}, but this program reads format "
+            f"{FORMAT}; use the program's version that made it, or build the language model again"
         )
     if "files" not in record or not is_intact(record):
         raise _changed(path)
+    if not _describes_files(record["files"]):
+        raise LanguageModelError(f"{path}: does not describe a language model; {FETCH_AGAIN}")
     return record
+
+
+def _describes_files(files: Any) -> bool:
+    """Return whether a record tells the size and the checksum of each file."""
+    try:
+        return all(
+            type(files[name]["bytes"]) is int and type(files[name]["sha256"]) is str
+            for name in (BINARY_FILE, WORDS_FILE)
+        )
+    except (LookupError, TypeError):
+        return False
 
 
 def _check_size(path: Path, size: int) -> None:
@@ -224,15 +236,10 @@ def _check_begin(path: Path) -> None:
 
 def _check_sum(path: Path, expected: str) -> None:
     try:
-        if _sum(path) != expected:
+        if not path.is_file() or file_checksum(path) != expected:
             raise _changed(path)
     except OSError as error:
         raise _unreadable(path, error) from error
-
-
-def _sum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _changed(path: Path) -> LanguageModelError:

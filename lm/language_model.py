@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lm.errors import LanguageModelError
+from model.files import read_file
 
 LN_10 = math.log(10)
 BINARY_MAGIC = b"mmap lm http://kheafield.com/code"
@@ -25,6 +26,8 @@ COMPRESSED: dict[bytes, Callable[..., Any]] = {
 LONGEST_MAGIC = max(map(len, COMPRESSED))
 LAST = "\U0010ffff"
 """Comes after every symbol of an alphabet in the order of strings."""
+LARGEST_LIST = 1 << 28
+"""Bytes of the largest list of words that is read."""
 MOST_SPANS = 30_000
 """Beginnings of words that are remembered with the words that they may become."""
 WORDS_TRIED = 1000
@@ -182,19 +185,24 @@ def _files(path: Path, unigrams: Path | None) -> tuple[Path, Path | None]:
 def _load(path: Path) -> Any:
     import kenlm
 
-    kind = "a KenLM binary" if _is_binary(path) else "an ARPA"
+    kind = "a KenLM binary" if is_binary(path) else "an ARPA"
     config = kenlm.Config()
     config.show_progress = False
     config.arpa_complain = kenlm.ARPALoadComplain.NONE
     try:
         return kenlm.Model(str(path), config)
-    except (OSError, RuntimeError, ValueError) as error:
+    except (MemoryError, OSError, RuntimeError, ValueError) as error:
         raise LanguageModelError(
             f"{path}: cannot be loaded as {kind} file: {_reason(error)}; copy or build it again"
         ) from error
 
 
-def _is_binary(path: Path) -> bool:
+def is_binary(path: Path) -> bool:
+    """Return whether a file is one of KenLM's binary files.
+
+    Raises:
+        LanguageModelError: If it cannot be read.
+    """
     try:
         with path.open("rb") as file:
             return file.read(len(BINARY_MAGIC)) == BINARY_MAGIC
@@ -252,11 +260,11 @@ def _check_words(model: LanguageModel, listed: Path) -> None:
 def _words(path: Path, listed: Path | None) -> list[str] | None:
     """Return the known words in lower case, sorted, or None where no file lists them."""
     if listed is None:
-        if _is_binary(path):
+        if is_binary(path):
             return None
         return sorted({word.lower() for word in _arpa_words(path)})
     try:
-        words = listed.read_text(encoding="utf-8-sig").split()
+        words = read_file(listed, LARGEST_LIST).decode("utf-8-sig").split()
     except OSError as error:
         raise _unreadable(listed, error) from error
     except UnicodeDecodeError as error:

@@ -9,6 +9,7 @@ import numpy as np
 
 from model.bundle import ModelBundle, load_bundle
 from model.engines.engine import AUTO, Engine, context_frames, load_engine
+from model.engines.execution import Execution
 from model.features import FeatureExtractor
 
 
@@ -57,15 +58,23 @@ class AcousticModel:
         self.extractor = FeatureExtractor(bundle.features)
 
     @classmethod
-    def load(cls, path: str | Path, engine: str = AUTO) -> AcousticModel:
+    def load(
+        cls, path: str | Path, engine: str = AUTO, execution: Execution | None = None
+    ) -> AcousticModel:
         """Load a bundle and its network.
+
+        Args:
+            path: The bundle's folder.
+            engine: Name of what runs the network.
+            execution: How an engine on a GPU runs.
 
         Raises:
             BundleError: If the bundle cannot be used.
+            EngineError: If the engine cannot run on this machine.
             UsageError: If there is no such engine.
         """
         bundle = load_bundle(path)
-        return cls(bundle, load_engine(bundle, engine))
+        return cls(bundle, load_engine(bundle, engine, execution))
 
     @property
     def frame_samples(self) -> int:

@@ -16,19 +16,26 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
 from model.alphabet import Alphabet
+from model.arrays import as_float32, read_arrays
 from model.card import describe
 from model.errors import BundleError
 from model.features import FeatureSettings, FeatureStatistics
-from model.files import make_folder, replace_folder, write_whole
-from model.recipe import NetworkSettings, settings_from
-from model.records import is_intact, record_checksum
+from model.files import make_folder, read_file, replace_folder, write_whole
+from model.recipe import NetworkSettings
+from model.records import (
+    LARGEST_RECORD,
+    is_intact,
+    parse_json,
+    record_checksum,
+    settings_from,
+    typed,
+)
 from model.statistics import statistics_problems
-from model.weights import weight_problems, weight_shapes
+from model.weights import most_bytes, weight_problems, weight_shapes
 
 FORMAT = 1
 """Raised whenever the content of a bundle changes its meaning."""
@@ -126,12 +133,16 @@ def load_bundle(path: str | Path) -> ModelBundle:
             f"{WEIGHTS_FILE}, as train.py fit and export write it"
         )
     record = _read_record(folder / SETTINGS_FILE)
-    weights = _read_weights(folder / WEIGHTS_FILE, str(record["weights_sha256"]))
     try:
-        return _from_record(record, weights)
+        network = settings_from(NetworkSettings, record["network"])
+        most = most_bytes(weight_shapes(network))
+        weights = _read_weights(folder / WEIGHTS_FILE, str(record["weights_sha256"]), most)
+        return _from_record(record, network, weights)
+    except _DamagedFile:
+        raise
     except BundleError as error:
         raise BundleError(f"{folder}: {error}; {FETCH_AGAIN}") from error
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise BundleError(
             f"{folder / SETTINGS_FILE}: does not describe a model: {error!r}; {FETCH_AGAIN}"
         ) from error
@@ -183,7 +194,7 @@ def save_report(bundle: ModelBundle, path: str | Path, report: str) -> None:
     folder = Path(path)
     reported = replace(bundle, provenance=replace(bundle.provenance, report=report))
     try:
-        for name, content in _texts(reported, _read(folder / WEIGHTS_FILE)).items():
+        for name, content in _texts(reported, (folder / WEIGHTS_FILE).read_bytes()).items():
             write_whole(folder / name, content)
     except OSError as error:
         raise BundleError(
@@ -247,55 +258,65 @@ def _to_record(bundle: ModelBundle, weights_sha256: str) -> dict[str, Any]:
     return record | {"sha256": record_checksum(record)}
 
 
-def _from_record(record: Mapping[str, Any], weights: Mapping[str, np.ndarray]) -> ModelBundle:
+def _from_record(
+    record: Mapping[str, Any], network: NetworkSettings, weights: Mapping[str, np.ndarray]
+) -> ModelBundle:
     statistics = record["statistics"]
     return ModelBundle(
-        name=record["name"],
-        alphabet=Alphabet.from_symbols(record["alphabet"]),
+        name=typed(str, record["name"], "name"),
+        alphabet=Alphabet.from_symbols(typed(tuple[str, ...], record["alphabet"], "alphabet")),
         features=settings_from(FeatureSettings, record["features"]),
         statistics=FeatureStatistics(
-            np.asarray(statistics["mean"], np.float32),
-            np.asarray(statistics["deviation"], np.float32),
-            statistics["prior_frames"],
+            _numbers(statistics["mean"], "mean"),
+            _numbers(statistics["deviation"], "deviation"),
+            typed(float, statistics["prior_frames"], "prior_frames"),
         ),
-        network=settings_from(NetworkSettings, record["network"]),
+        network=network,
         weights=weights,
-        provenance=Provenance(**record["provenance"]),
+        provenance=settings_from(Provenance, record["provenance"]),
     )
+
+
+def _numbers(values: Any, name: str) -> np.ndarray:
+    """Return float32 (n,)."""
+    return as_float32(typed(tuple[float, ...], values, name))
 
 
 def _read_record(path: Path) -> dict[str, Any]:
     try:
-        record = json.loads(_read(path))
+        record = parse_json(_read(path, LARGEST_RECORD))
     except ValueError as error:
         raise BundleError(f"{path}: is not JSON: {error}; {FETCH_AGAIN}") from error
     if not isinstance(record, dict) or "format" not in record:
         raise BundleError(f"{path}: does not describe a model; give the folder of a model bundle")
     if record["format"] != FORMAT:
         raise BundleError(
-            f"{path}: has format {record['format']}, but this program reads format {FORMAT}; "
-            "use the program's version that made it, or export the model again"
+            f"{path}: has format {str(record['format'])[:20]}, but this program reads format "
+            f"{FORMAT}; use the program's version that made it, or export the model again"
         )
     if "weights_sha256" not in record or not is_intact(record):
         raise BundleError(f"{path}: was changed or cut short (checksum differs); {FETCH_AGAIN}")
     return record
 
 
-def _read_weights(path: Path, sha256: str) -> dict[str, np.ndarray]:
-    content = _read(path)
+def _read_weights(path: Path, sha256: str, most: int) -> dict[str, np.ndarray]:
+    content = _read(path, most)
     if hashlib.sha256(content).hexdigest() != sha256:
-        raise BundleError(f"{path}: was changed or cut short (checksum differs); {FETCH_AGAIN}")
+        raise _DamagedFile(f"{path}: was changed or cut short (checksum differs); {FETCH_AGAIN}")
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            return {name: arrays[name].astype(np.float32) for name in arrays.files}
-    except (AttributeError, BadZipFile, EOFError, OSError, ValueError) as error:
-        raise BundleError(f"{path}: is no archive of arrays: {error}; {FETCH_AGAIN}") from error
+        return {name: as_float32(array) for name, array in read_arrays(content, most).items()}
+    except ValueError as error:
+        raise _DamagedFile(f"{path}: is no archive of arrays: {error}; {FETCH_AGAIN}") from error
 
 
-def _read(path: Path) -> bytes:
+class _DamagedFile(BundleError):
+    """A file of a bundle cannot be read; the message names it."""
+
+
+def _read(path: Path, most: int) -> bytes:
     try:
-        return path.read_bytes()
+        return read_file(path, most)
     except OSError as error:
-        raise BundleError(
+        raise _DamagedFile(
             f"{path}: cannot be read ({error.strerror or error}); {FETCH_AGAIN}"
         ) from error

@@ -4,7 +4,9 @@ CaptionerError                  anything this project raises for its user
 ├── UsageError                  the request itself is wrong (exit code 2)
 │   ├── AudioFileError          an audio file that cannot be read
 │   ├── BundleError             a model bundle that cannot be used
+│   ├── EngineError             an engine that cannot run the network on this machine
 │   ├── ManifestError           a manifest with unusable rows
+│   ├── MissingPartError        a part of the program that is not installed
 │   └── SettingsError           a configuration with unusable values
 ├── ExportError                 an exported network that does not do what it should (exit code 1)
 └── TrainingError               training could not go on (exit code 1)
@@ -34,8 +36,16 @@ class BundleError(UsageError):
     """A model bundle is incomplete, damaged or of another version."""
 
 
+class EngineError(UsageError):
+    """An engine cannot run the network on this machine; the message says what is missing."""
+
+
 class ManifestError(UsageError):
     """A manifest is missing or has rows that cannot be used."""
+
+
+class MissingPartError(UsageError):
+    """A library that only training needs is not installed."""
 
 
 class SettingsError(UsageError):

@@ -17,13 +17,16 @@ from typing import Literal, get_args
 import numpy as np
 from scipy import fft as scipy_fft
 
-from model.settings import Rule, at_least, check, one_of
+from model.settings import Rule, at_least, between, check, one_of
 
 LOG_FLOOR = 1e-6
 """Added to every power before the logarithm: for mels about -60 dB of a full-scale tone."""
 
 Kind = Literal["log_mel", "spectrogram", "mfcc"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+
+LARGEST_FFT, MOST_MELS = 16_384, 1_024
+"""Far more than speech needs; others would take any amount of memory."""
 
 BLOCK_FRAMES = 256
 """Frames computed at a time: enough to be fast, few enough to stay in the cache."""
@@ -61,10 +64,19 @@ class FeatureSettings:
     def __post_init__(self) -> None:
         check(
             self,
-            at_least(1, "sample_rate", "window", "coefficients"),
+            between(1, 768_000, "sample_rate"),
+            at_least(1, "window", "coefficients"),
             Rule("must be 1 to window", ("hop",), lambda hop: 1 <= hop <= self.window),
-            Rule("must be at least window", ("fft_size",), lambda size: size >= self.window),
-            Rule("must be 1 to fft_size / 2", ("mels",), lambda n: 1 <= n <= self.fft_size // 2),
+            Rule(
+                f"must be at least window, and at most {LARGEST_FFT}",
+                ("fft_size",),
+                lambda size: self.window <= size <= LARGEST_FFT,
+            ),
+            Rule(
+                f"must be 1 to fft_size / 2, and at most {MOST_MELS}",
+                ("mels",),
+                lambda n: 1 <= n <= min(self.fft_size // 2, MOST_MELS),
+            ),
             Rule(
                 "must be 0 or more and below high_hz",
                 ("low_hz",),

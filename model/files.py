@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import shutil
+import stat
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import BinaryIO
 from uuid import uuid4
 
 from model.errors import UsageError
@@ -133,3 +136,51 @@ def replace_folder(new: Path, folder: Path) -> None:
             old.rename(folder)
         raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+def file_checksum(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def read_file(path: Path, most: int) -> bytes:
+    """Return the content of a file that others may have written.
+
+    A pipe, which might never end, a device and what is too large are refused.
+
+    Args:
+        path: The file.
+        most: Bytes that it may have.
+
+    Raises:
+        OSError: If it cannot be read, is no regular file, or is larger; ``strerror`` says it.
+    """
+    with open(path, "rb", opener=_open_at_once) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        return read_at_most(file, most)
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open a file, and do not wait for the writer of a pipe."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def read_at_most(file: BinaryIO, most: int) -> bytes:
+    """Return what is left of an open file.
+
+    Raises:
+        OSError: If it is more than ``most`` bytes, or cannot be read.
+    """
+    content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"it is larger than {most:,} bytes")
+    return content

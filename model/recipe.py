@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, get_args
 
 from model.alphabet import ENGLISH, Alphabet
 from model.features import FeatureSettings
+from model.records import settings_from
 from model.settings import (
     NOT_CONFIGURABLE,
     BrokenRule,
@@ -24,9 +25,6 @@ from model.settings import (
 )
 from model.variation.augmentation import AugmentationSettings
 from model.variation.perturbation import PerturbationSettings
-
-Settings = TypeVar("Settings")
-
 
 Cell = Literal["gru", "lstm", "rnn"]
 Normalisation = Literal["layer", "batch", "none"]
@@ -78,11 +76,13 @@ class NetworkSettings:
     def __post_init__(self) -> None:
         check(
             self,
-            at_least(1, "features", "symbols", "filters", "layers", "units"),
+            between(1, 16_384, "features"),
+            between(1, 4096, "symbols", "filters", "units"),
+            between(1, 64, "layers"),
             Rule(
-                "must be odd and positive",
+                "must be odd and positive, 16 at most of up to 999 each",
                 ("kernels",),
-                lambda kernels: all(k > 0 and k % 2 for k in kernels),
+                lambda kernels: len(kernels) <= 16 and all(0 < k < 1000 and k % 2 for k in kernels),
             ),
             Rule(
                 "must be at least 1 each, as many as kernels",
@@ -266,18 +266,8 @@ class Recipe:
             raise RangeError(broken)
 
 
-def settings_from(kind: type[Settings], values: Mapping[str, Any]) -> Settings:
-    """Return settings from the plain values that ``dataclasses.asdict`` and JSON left of them.
-
-    Raises:
-        TypeError: If a field is unknown.
-        ValueError: If a value breaks a rule.
-    """
-    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
-
-
 def recipe_from(values: Mapping[str, Any]) -> Recipe:
-    """Return a recipe from its plain values; see :func:`settings_from`.
+    """Return a recipe from its plain values; see :func:`model.records.settings_from`.
 
     Raises:
         KeyError, TypeError, ValueError: If it does not describe a recipe.

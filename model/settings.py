@@ -22,8 +22,15 @@ from yaml.constructor import SafeConstructor
 from yaml.reader import ReaderError
 
 from model.errors import SettingsError
+from model.files import read_at_most
 
 T = TypeVar("T")
+
+LARGEST = 1 << 20
+"""Bytes of the largest file that is read; those of people have some thousand."""
+
+LONGEST_NUMBER = 60
+"""Characters of the longest number that is read; YAML takes long for longer ones."""
 
 LONGEST_SHOWN = 60
 """Characters of a received value that a report shows."""
@@ -205,6 +212,17 @@ class _Entry:
         return f"{self.key}.{name}" if self.key else name
 
 
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]
+    """Reads YAML without aliases, by which a short text can stand for an endless one."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()
+            problem = f"the alias *{event.anchor} stands for a value; write the value itself"
+            raise yaml.composer.ComposerError(None, None, problem, event.start_mark)
+        return cast("yaml.Node | None", super().compose_node(parent, index))
+
+
 class _Reader:
     """Turns YAML nodes into settings and collects every problem.
 
@@ -224,7 +242,8 @@ class _Reader:
         self._files.append(file)
         self._sources.append(file)
         try:
-            text = path.read_bytes().decode("utf-8-sig")
+            with path.open("rb") as content:
+                text = read_at_most(content, LARGEST).decode("utf-8-sig")
         except OSError as error:
             reason = error.strerror or str(error)
             self._add(_mark(file, -1), f"cannot be read ({reason}); give the path of a YAML file")
@@ -353,7 +372,7 @@ class _Reader:
     def _compose(self, text: str, source: str) -> yaml.Node | None:
         """Return the root of a YAML text; None where it is empty or no YAML."""
         try:
-            loader = yaml.SafeLoader(text)
+            loader = _Loader(text)
             loader.name = source
             return loader.get_single_node()
         except yaml.MarkedYAMLError as error:
@@ -458,6 +477,8 @@ def _shown(node: yaml.Node) -> str:
 
 def _constructed(node: yaml.ScalarNode, *kinds: type) -> Any:
     """Return a scalar's value by YAML's own rules if its type is one of ``kinds``."""
+    if len(node.value) > LONGEST_NUMBER:
+        raise ValueError("is too long")
     value = SafeConstructor().construct_object(node)
     if type(value) not in kinds:
         raise ValueError(f"is of type {type(value)}")

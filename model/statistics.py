@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
+from model.arrays import as_float32, read_arrays
 from model.errors import ManifestError
 from model.features import FeatureStatistics
-from model.files import write_output
+from model.files import read_file, write_output
+
+LARGEST = 1 << 20
+"""Bytes of the largest file that is read; those written have some thousand."""
 
 
 def save_statistics(path: str | Path, statistics: FeatureStatistics) -> None:
@@ -36,22 +39,12 @@ def load_statistics(path: str | Path) -> FeatureStatistics:
         ManifestError: If the file is missing, damaged or holds something else.
     """
     try:
-        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            prior = arrays["prior_frames"] if "prior_frames" in arrays.files else None
-            return FeatureStatistics(
-                arrays["mean"].astype(np.float32),
-                arrays["deviation"].astype(np.float32),
-                FeatureStatistics.prior_frames if prior is None else float(prior),
-            )
-    except (
-        AttributeError,
-        BadZipFile,
-        EOFError,
-        KeyError,
-        OSError,
-        TypeError,
-        ValueError,
-    ) as error:
+        arrays = read_arrays(read_file(Path(path), LARGEST), LARGEST)
+        prior = arrays.get("prior_frames", FeatureStatistics.prior_frames)
+        return FeatureStatistics(
+            as_float32(arrays["mean"]), as_float32(arrays["deviation"]), float(prior)
+        )
+    except (KeyError, OSError, TypeError, ValueError) as error:
         raise ManifestError(
             f"{path}: holds no feature statistics ({error}); write it with "
             "train.py stats MANIFEST --output"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -13,6 +14,23 @@ GATES = {"gru": 3, "lstm": 4, "rnn": 1}
 
 BIAS_ROWS = {"gru": 2, "lstm": 1, "rnn": 1}
 """Biases of each gate: the GRU has one more, within its recurrent product."""
+
+
+MOST_WEIGHTS = 1 << 28
+"""Numbers in the weights of a network; more would be no work for a small computer."""
+
+
+def most_bytes(shapes: Mapping[str, tuple[int, ...]]) -> int:
+    """Return the bytes that an archive of weights with ``shapes`` takes at most.
+
+    Raises:
+        ValueError: If these are more than :data:`MOST_WEIGHTS`.
+    """
+    count = sum(math.prod(shape) for shape in shapes.values())
+    if count > MOST_WEIGHTS:
+        raise ValueError(f"network: has {count:,} weights, more than {MOST_WEIGHTS:,}")
+    # Of 64 bits each, with the name and the header of each array, and some that are unknown.
+    return 8 * count + 4096 * (len(shapes) + 16)
 
 
 def weight_shapes(network: NetworkSettings) -> dict[str, tuple[int, ...]]:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from rich.console import Console
-from rich.table import Table
 
 from model.audio import open_audio
 from model.errors import CaptionerError, UsageError
@@ -22,26 +20,32 @@ from streamer.audio import SAMPLE_RATE, AudioSource
 from streamer.caption_stream import CaptionStream
 from streamer.decoders import Decoders, Loaded, beside_program, build_decoders
 from streamer.detector import AboveNoiseDetector, WebRtcDetector
-from streamer.devices import list_devices
-from streamer.display import CaptionDisplay, default_sink
-from streamer.events import Event, EventSink, StreamStarted
-from streamer.files import require_new
+from streamer.device_list import show_devices
+from streamer.events import Event, StreamStarted
 from streamer.hotword_file import parse_hotword
 from streamer.listening import Listener
+from streamer.log import ProgramLog, logged
 from streamer.microphone import MicrophoneSource
-from streamer.portaudio import PortAudio
+from streamer.outputs import Outputs, in_background
+from streamer.private import check_outputs, keep_in_memory
+from streamer.process import steady_memory
 from streamer.recognizer import NewSettler, StreamingRecognizer
-from streamer.recorder import AudioRecorder, BlockRecorder
+from streamer.recorder import BlockRecorder
 from streamer.replay import WavReplaySource
+from streamer.rotation import Every, Keeping, Rotation
 from streamer.runner import ThreadedRunner, run_inline
+from streamer.screen import abandoned_when_interrupted
 from streamer.segmenter import UtteranceSegmenter
+from streamer.service import Service
 from streamer.settings import DecoderSettings, EngineName, LiveSettings
 from streamer.settler import WordSettler
-from streamer.signals import stopped_by_signals
-from streamer.writers import JsonLinesWriter, SinkGroup, file_format, open_sink, printable
+from streamer.signals import called_at_hangup, stopped_by_signals
+from streamer.sinks import SinkGroup
+from streamer.writers import printable
 
 if TYPE_CHECKING:
     from model.acoustic import AcousticModel
+    from model.engines.execution import Execution
 
 
 @dataclass(frozen=True)
@@ -49,12 +53,19 @@ class LiveOptions:
     """The command line of ``run_live.py``; see its ``--help``."""
 
     device: str | None = None
+    wait: bool = False
     list_devices: bool = False
+    all: bool = False
+    doctor: bool = False
+    json: bool = False
     wav: Sequence[Path] = ()
     speed: Literal["real", "max"] = "real"
     format: str | None = None
     output: Sequence[Path] = ()
     record: Path | None = None
+    rotate: str | None = None
+    log: Path | None = None
+    private: bool = False
     web: bool = False
     host: str | None = None
     port: int | None = None
@@ -82,8 +93,14 @@ def run(options: LiveOptions) -> int:
         # No name of a device or a file may end the captions of a terminal that lacks its signs.
         sys.stdout.reconfigure(errors="replace")
     try:
+        _check_reports(options)
+        steady_memory()
+        if options.doctor:
+            from streamer.doctor.command import run_doctor
+
+            return run_doctor(options)
         if options.list_devices:
-            show_devices(Console())
+            show_devices(Console(), options.all, options.json)
         elif options.web:
             serve_pages(options)
         else:
@@ -105,31 +122,48 @@ def caption(options: LiveOptions) -> None:
     for name in ("host", "port", "data", "certificate", "key", "new_token"):
         if getattr(options, name) not in (None, False):
             raise UsageError(f"--{name.replace('_', '-')}: has use with --web only; add --web")
-    settings = _settings(options)
+    if options.private:
+        check_outputs(options.output, options.record, screen=True)
+    settings = settings_of(options)
     source = _source(options, settings)
-    _check_outputs(options)
+    outputs = _outputs(options, settings)
+    outputs.check()
+    private = keep_in_memory() if options.private else ()
+    service = Service()
     with ExitStack() as stack:
+        stack.enter_context(service.running())
+        log = _log(settings, stack)
+        stack.enter_context(logged(log, _worth_logging(options, settings)))
         stack.enter_context(source)
-        recorder = _recorder(options, stack)
-        acoustic = load_model(settings.model, settings.engine)
+        rotation = outputs.rotation()
+        recorder = outputs.recorder(rotation, stack)
+        acoustic = load_model(settings.model, settings.engine, settings.execution)
         inline = bool(options.wav) and options.speed == "max"
         decoders = decoders_for(settings, acoustic, thrifty=not inline)
         # Only now, so that no file is begun by a start that fails.
-        sinks = _open_sinks(options, settings.display.low_confidence)
-        sink = _Audience(SinkGroup(sinks), source)
+        sinks = outputs.sinks(rotation)
+        partials = outputs.show_partials(sinks)
+        screen = None if inline else in_background(sinks, source.lossless)
+        sink = _Audience(SinkGroup(sinks, log), source)
+        # Around the closing of the sinks, which may have to wait for who reads them.
+        stack.enter_context(stopped_by_signals(service.before(source.stop)))
         stack.callback(sink.close)
-        partials = any(isinstance(s, CaptionDisplay | JsonLinesWriter) for s in sinks.values())
+        stack.enter_context(abandoned_when_interrupted(screen))
         stream = build_stream(settings, acoustic, recorder, decoders, partials)
-        stack.enter_context(stopped_by_signals(source.stop))
+        stack.enter_context(_new_files_at_hangup(log, rotation))
+        if rotation is not None:
+            rotation.watch(lambda: stream.speaking)
         if isinstance(source, MicrophoneSource):
             source.forget()
-        sink.emit(StreamStarted(source.name, acoustic.bundle.name), 0.0)
-        for notice in decoders.notices:
-            sink.emit(notice, 0.0)
+        watched = stack.enter_context(service.watch(sink))
+        watched.emit(StreamStarted(source.name, acoustic.bundle.name), 0.0)
+        service.ready(f"captions of {source.name}")
+        for notice in (*private, *decoders.notices):
+            watched.emit(notice, 0.0)
         if inline:
-            run_inline(source, stream, sink)
+            run_inline(source, stream, watched)
         else:
-            ThreadedRunner(source, stream, sink, settings.audio.ring_s).run()
+            ThreadedRunner(source, stream, watched, settings.audio.ring_s).run()
 
 
 def serve_pages(options: LiveOptions) -> None:
@@ -140,37 +174,48 @@ def serve_pages(options: LiveOptions) -> None:
         KeyboardInterrupt: At the second signal.
     """
     _check_web_options(options)
-    settings = _settings(options)
+    settings = settings_of(options)
+    private = keep_in_memory() if options.private else ()
     # Only now: the libraries of the server take long to load.
     from streamer.web.program import WebOptions, serve
 
     wanted = WebOptions(
-        options.certificate, options.key, options.new_token, options.model is not None
+        options.certificate,
+        options.key,
+        options.new_token,
+        options.model is not None,
+        options.private,
+        private,
     )
-    serve(settings, lambda: _source(options, settings), wanted)
+    with ExitStack() as stack:
+        log = _log(settings, stack)
+        stack.enter_context(logged(log, _worth_logging(options, settings)))
+        stack.enter_context(_new_files_at_hangup(log, None))
+        serve(settings, lambda: _source(options, settings), wanted, log)
 
 
-def show_devices(console: Console) -> None:
-    """Print the input devices with their rates.
+def _check_reports(options: LiveOptions) -> None:
+    """Refuse forms of a report where none is asked for.
 
     Raises:
-        DeviceError: If there is none, or PortAudio is missing.
+        UsageError: If there is such an option.
     """
-    table = Table("", "Index", "Name", "Channels", "Default rate", "Rates it takes", box=None)
-    for device in list_devices(PortAudio()):
-        table.add_row(
-            "*" if device.is_default else "",
-            str(device.index),
-            device.name,
-            str(device.channels),
-            f"{device.default_rate:g} Hz",
-            ", ".join(f"{rate / 1000:g}" for rate in device.rates) + " kHz",
+    if options.json and not (options.doctor or options.list_devices):
+        raise UsageError(
+            "--json: has use with --doctor or --list-devices only; for captions as JSON give "
+            "--format jsonl"
         )
-    console.print(table)
-    console.print("* the default; choose another with --device INDEX or part of its NAME")
+    if options.all and not options.list_devices:
+        raise UsageError("--all: has use with --list-devices only; add it")
 
 
-def _settings(options: LiveOptions) -> LiveSettings:
+def settings_of(options: LiveOptions) -> LiveSettings:
+    """Return the settings of the configuration with those of the command line in their place.
+
+    Raises:
+        SettingsError: If there are problems in the configuration.
+        UsageError: If an option cannot be used.
+    """
     settings = load_settings(LiveSettings, options.config, options.overrides)
     if options.device is not None:
         settings = replace(settings, audio=replace(settings.audio, device=options.device))
@@ -178,6 +223,11 @@ def _settings(options: LiveOptions) -> LiveSettings:
         settings = replace(settings, model=options.model)
     if options.engine is not None:
         settings = replace(settings, engine=options.engine)
+    if options.rotate is not None:
+        Every.of(options.rotate, "--rotate")
+        settings = replace(settings, rotation=replace(settings.rotation, every=options.rotate))
+    if options.log is not None:
+        settings = replace(settings, log=replace(settings.log, file=options.log))
     web = {name: getattr(options, name) for name in ("host", "port", "data")}
     given = {name: value for name, value in web.items() if value is not None}
     try:
@@ -213,37 +263,51 @@ def _check_web_options(options: LiveOptions) -> None:
     Raises:
         UsageError: If there is such an option.
     """
-    for name in ("format", "output", "record"):
+    for name in ("format", "output", "record", "rotate"):
         if getattr(options, name):
             raise UsageError(f"--{name}: has no use with --web, whose pages keep and download")
     if options.speed == "max":
         raise UsageError("--speed max: has no use with --web; upload the file on its page")
     if (options.certificate is None) != (options.key is None):
         raise UsageError("--certificate, --key: go together; give both")
+    _check_source(options)
     for path in options.wav:
         open_audio(path).close()
 
 
+def _check_source(options: LiveOptions) -> None:
+    """Refuse what has to do with microphones where recordings are named.
+
+    Raises:
+        UsageError: If there is such an option.
+    """
+    for name, given in (("device", options.device is not None), ("wait", options.wait)):
+        if options.wav and given:
+            raise UsageError(f"--{name}: has no use with --wav; leave one out")
+
+
 def _source(options: LiveOptions, settings: LiveSettings) -> AudioSource:
-    if options.wav and options.device is not None:
-        raise UsageError("--device: has no use with --wav; leave one out")
+    _check_source(options)
     if options.wav:
         return WavReplaySource(options.wav, options.speed, settings.audio.block_ms)
     if options.speed == "max":
         raise UsageError("--speed max: needs a recording; name one with --wav FILE")
-    return MicrophoneSource(settings.audio.device, settings.audio)
+    return MicrophoneSource(settings.audio.device, settings.audio, wait=options.wait)
 
 
-def load_model(path: Path, engine: str = "auto") -> AcousticModel:
+def load_model(
+    path: Path, engine: str = "auto", execution: Execution | None = None
+) -> AcousticModel:
     """Load the bundle; a relative path that is not here is looked up beside the program.
 
     Raises:
         BundleError: If the bundle cannot be used.
+        EngineError: If the engine cannot run on this machine.
         UsageError: If there is no such engine.
     """
     from model.acoustic import AcousticModel
 
-    return AcousticModel.load(beside_program(path), engine)
+    return AcousticModel.load(beside_program(path), engine, execution)
 
 
 def decoders_for(
@@ -313,46 +377,57 @@ class _Audience:
         self._sinks.close()
 
 
-def _check_outputs(options: LiveOptions) -> None:
-    """Refuse what is seen before anything is opened.
-
-    Raises:
-        UsageError: If a file has no known ending, no folder, or holds something
-            already, or if two outputs are one file, by whatever names.
-    """
-    for path in options.output:
-        file_format(path)
-        require_new(path)
-    files = [*options.output, *([options.record] if options.record else [])]
-    places = [os.path.realpath(path) for path in files]
-    for path, place in zip(files, places, strict=True):
-        if places.count(place) > 1:
-            raise UsageError(f"{path}: is to be written twice; leave one out")
+def _outputs(options: LiveOptions, settings: LiveSettings) -> Outputs:
+    every = Every.of(settings.rotation.every) if settings.rotation.every else None
+    if options.rotate is not None and not (options.output or options.record):
+        raise UsageError("--rotate: has no use without files; add --output or --record")
+    return Outputs(
+        options.format,
+        options.output,
+        options.record,
+        every,
+        Keeping(settings.rotation.keep, settings.rotation.keep_days),
+        settings.display.low_confidence,
+    )
 
 
-def _open_sinks(options: LiveOptions, low_confidence: float) -> dict[str, EventSink]:
-    """Open every sink that was asked for; a failure of one leaves no other open."""
-    with ExitStack() as opened:
-        sinks: dict[str, EventSink] = {"standard output": _screen(options.format, low_confidence)}
-        opened.callback(sinks["standard output"].close)
-        for path in options.output:
-            sinks[str(path)] = open_sink(path)
-            opened.callback(sinks[str(path)].close)
-        opened.pop_all()
-    return sinks
-
-
-def _screen(format: str | None, low_confidence: float) -> EventSink:
-    console = Console()
-    if format == "captions":
-        return CaptionDisplay(console, low_confidence=low_confidence)
-    name = "txt" if format == "plain" else format
-    return default_sink(console, name, low_confidence=low_confidence)
-
-
-def _recorder(options: LiveOptions, stack: ExitStack) -> AudioRecorder | None:
-    if options.record is None:
+def _log(settings: LiveSettings, stack: ExitStack) -> ProgramLog | None:
+    """Open the program's log, if there is to be one; ``stack`` closes it."""
+    if settings.log.file is None:
         return None
-    recorder = AudioRecorder(options.record)
-    stack.callback(recorder.close)
-    return recorder
+    log = ProgramLog(settings.log.file, settings.log.size_mb, settings.log.keep)
+    stack.callback(log.close)
+    return log
+
+
+def _worth_logging(options: LiveOptions, settings: LiveSettings) -> dict[str, object]:
+    """Return the settings that tell what ran; no hotwords, which are words of the user."""
+    return {
+        "model": settings.model,
+        "engine": settings.engine,
+        "decoder": settings.decoder.kind,
+        "language model": settings.decoder.language_model,
+        "device": repr(settings.audio.device),
+        "ring_s": settings.audio.ring_s,
+        "web": options.web,
+        "outputs": len(options.output),
+        "recording": options.record is not None,
+        "rotation": settings.rotation.every or "none",
+    }
+
+
+@contextmanager
+def _new_files_at_hangup(log: ProgramLog | None, rotation: Rotation | None) -> Iterator[None]:
+    """Let SIGHUP open the log anew and begin a new part, where there is either."""
+
+    def call() -> None:
+        if log is not None:
+            log.reopen()
+        if rotation is not None:
+            rotation.request()
+
+    if log is None and rotation is None:
+        yield
+        return
+    with called_at_hangup(call):
+        yield

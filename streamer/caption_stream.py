@@ -119,6 +119,11 @@ class CaptionStream:
                 self._words += len(event.words)
                 self._speech_s += event.end_s - event.start_s
 
+    @property
+    def speaking(self) -> bool:
+        """Whether an utterance goes on, as far as recognition has come."""
+        return self._recognizer.speaking
+
     def status(self, captured: int) -> Status:
         """Return the state of the stream.
 
@@ -130,7 +135,7 @@ class CaptionStream:
             level_db=self._meter.level_db,
             lag_s=max(0, captured - self._recognized) / SAMPLE_RATE,
             lost_s=self._lost / SAMPLE_RATE,
-            speaking=self._recognizer.speaking,
+            speaking=self.speaking,
         )
 
     def summary(self) -> Summary:

@@ -165,7 +165,7 @@ class CaptionDisplay:
             return line.append(f"waiting for {self._source}", "dim")
         status = self._status
         line.append(*(("speech  ", "bold") if status.speaking else ("silence ", "")))
-        line.append_text(_meter(status.level_db, ascii_only))
+        line.append_text(level_bar(status.level_db, ascii_only))
         line.append(f" {status.level_db:4.0f} dB  {_clock_time(status.audio_s)}")
         line.append(f"  lag {status.lag_s:.1f} s  ")
         line.append(f"lost {status.lost_s:.1f} s", "bold red" if status.lost_s > 0 else "")
@@ -252,7 +252,7 @@ def _clock_time(seconds: float) -> str:
     return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute:02d}:{second:02d}"
 
 
-def _meter(level_db: float, ascii_only: bool) -> Text:
+def level_bar(level_db: float, ascii_only: bool) -> Text:
     """Return a bar of ``METER_CELLS`` cells: empty at ``METER_FLOOR_DB``, full at 0 dB."""
     full, empty = ("#", "-") if ascii_only else ("█", "░")
     share = 1 - max(METER_FLOOR_DB, min(level_db, 0.0)) / METER_FLOOR_DB

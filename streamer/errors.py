@@ -3,6 +3,9 @@
 CaptionerError
 ├── UsageError
 │   └── DeviceError             no input device answers to the request
+│       ├── DeviceAmbiguous     several input devices answer to the request
+│       ├── DeviceBusy          another program holds the device
+│       ├── DeviceMissing       no such device is there now
 │       ├── FormatRefused       the device does not take this rate or number of channels
 │       └── PortAudioMissing    the PortAudio library is not installed
 ├── OutputError                 captions cannot be written to the place asked for
@@ -15,6 +18,18 @@ from model.errors import CaptionerError, UsageError
 
 class DeviceError(UsageError):
     """No input device answers to the request; the message lists those there are."""
+
+
+class DeviceAmbiguous(DeviceError):
+    """Several input devices answer to the request; the message lists them."""
+
+
+class DeviceBusy(DeviceError):
+    """Another program holds the device; it may be had once that has ended."""
+
+
+class DeviceMissing(DeviceError):
+    """No such device is there now; it may be plugged in."""
 
 
 class FormatRefused(DeviceError):

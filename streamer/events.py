@@ -107,8 +107,10 @@ class Notice:
 
     Attributes:
         kind: A short name that programs can rely on, such as ``device_lost``,
-            ``device_back``, ``input_silent``, ``input_clipping``, ``writer_stopped``,
-            ``no_language_model``, ``hotwords``, ``decoding_slow``, ``decoding_recovered``.
+            ``device_back``, ``device_awaited``, ``device_busy``, ``device_changed``,
+            ``device_hangs``, ``device_moved``, ``device_pace``, ``input_silent``,
+            ``input_clipping``, ``writer_stopped``, ``no_language_model``, ``hotwords``,
+            ``decoding_slow``, ``decoding_recovered``.
         text: One sentence with the remedy, for people.
         level: How bad it is.
     """

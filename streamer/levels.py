@@ -74,7 +74,7 @@ class LevelMeter:
         while len(self._pending) >= FRAME:
             frame, self._pending = self._pending[:FRAME], self._pending[FRAME:]
             end_s = (block.end - len(self._pending)) / SAMPLE_RATE
-            self._level_db = _level_db(frame)
+            self._level_db = level_db(frame)
             notices += self._watch_silence(frame, end_s)
             notices += self._watch_clipping(frame, end_s)
         return notices
@@ -105,6 +105,6 @@ class LevelMeter:
         return [Notice(kind, text)]
 
 
-def _level_db(frame: np.ndarray) -> float:
+def level_db(frame: np.ndarray) -> float:
     power = float(np.mean(np.square(frame, dtype=np.float64)))
     return max(LOWEST_DB, 10 * np.log10(power)) if power > 0 else LOWEST_DB

@@ -41,12 +41,18 @@ class FileRecorder:
     Args:
         file: Used by nobody else; closed with this.
         name: What the user knows it by.
+        start: Index in the stream of the first sample of the file.
     """
 
-    def __init__(self, file: AudioFile, name: str) -> None:
+    def __init__(self, file: AudioFile, name: str, start: int = 0) -> None:
         self._name = name
-        self._end = 0
+        self._end = start
         self._file: AudioFile | None = file
+
+    @property
+    def stopped(self) -> bool:
+        """Whether nothing is written any more."""
+        return self._file is None
 
     def push(self, block: AudioBlock) -> list[Notice]:
         """Write a block, after silence for what was lost before it.
@@ -92,6 +98,7 @@ class AudioRecorder(FileRecorder):
 
     Args:
         path: The file; it must be new or empty.
+        start: As for :class:`FileRecorder`.
 
     Raises:
         UsageError: If it has another ending, holds something already, or there is no
@@ -99,8 +106,8 @@ class AudioRecorder(FileRecorder):
         OutputError: If it cannot be opened.
     """
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(_open(path), str(path))
+    def __init__(self, path: Path, start: int = 0) -> None:
+        super().__init__(_open(path), str(path), start)
 
 
 class AudioFile(Protocol):
@@ -140,11 +147,21 @@ class WavFile:
                 self._raw.truncate(0)
 
 
-def _open(path: Path) -> AudioFile:
+def recording_kind(path: Path) -> Callable[[Path], AudioFile]:
+    """Return what opens a recording, by its ending.
+
+    Raises:
+        UsageError: If it has no known one.
+    """
     kinds: dict[str, Callable[[Path], AudioFile]] = {".wav": _open_wav, ".flac": _open_flac}
     kind = kinds.get(path.suffix.lower())
     if kind is None:
         raise UsageError(f"{path}: a recording must end in .flac or .wav; name it so")
+    return kind
+
+
+def _open(path: Path) -> AudioFile:
+    kind = recording_kind(path)
     require_new(path)
     try:
         # Python says why a file cannot be opened, libsndfile only that it cannot.

@@ -7,9 +7,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
+from typing_extensions import Self
 
 from model.audio import stream_audio
 from model.errors import AudioFileError, UsageError

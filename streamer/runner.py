@@ -9,14 +9,14 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 
 from model.errors import CaptionerError
 from streamer.audio import SAMPLE_RATE, AudioBlock, AudioSource
 from streamer.caption_stream import CaptionStream, Heard
 from streamer.errors import StageFailed
-from streamer.events import Event, EventSink, PartialTranscript
+from streamer.event_queue import EventQueue
+from streamer.events import Event, EventSink
 from streamer.ring_buffer import RingBuffer
 
 STATUS_EVERY_S = 0.1
@@ -24,6 +24,9 @@ STATUS_EVERY_S = 0.1
 
 HEARD_AHEAD = 8
 """Steps that the feature thread may be ahead of the recognition thread."""
+
+MOST_WAITING = 1000
+"""Events that may wait for the sink before recognition does."""
 
 HURRY_AT_S = 0.3
 """Audio that waits for the recognition thread, in seconds, from which on it leaves out
@@ -68,48 +71,6 @@ def inline_events(
     yield stream.summary(), clock() - began
 
 
-class EventQueue:
-    """Events on their way to the sinks; a newer partial replaces one not yet shown.
-
-    Finals, gaps and notices are never dropped.
-    """
-
-    def __init__(self) -> None:
-        self._events: deque[tuple[Event, float]] = deque()
-        self._changed = threading.Condition()
-        self._closed = False
-
-    def put(self, event: Event, emitted_s: float) -> None:
-        """Add an event."""
-        with self._changed:
-            if (
-                isinstance(event, PartialTranscript)
-                and self._events
-                and isinstance(self._events[-1][0], PartialTranscript)
-            ):
-                self._events.pop()
-            self._events.append((event, emitted_s))
-            self._changed.notify()
-
-    def get(self, timeout: float) -> tuple[Event, float] | None:
-        """Return the oldest event, or None when there is none within ``timeout`` seconds."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._events or self._closed, timeout)
-            return self._events.popleft() if self._events else None
-
-    def close(self) -> None:
-        """Say that no more events come."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify()
-
-    @property
-    def finished(self) -> bool:
-        """Whether it was closed and everything was taken."""
-        with self._changed:
-            return self._closed and not self._events
-
-
 class ThreadedRunner:
     """Captures, listens and recognises in a thread each; shows in the caller's.
 
@@ -118,7 +79,8 @@ class ThreadedRunner:
     finds utterances and runs the network and the decoder: finals always, partials while
     little audio waits.  When recognition is too slow, partials become fewer, then a
     :class:`~streamer.thrift.ThriftyDecoder` reads them with a narrower search, then the
-    feature thread waits, then the ring drops the oldest audio and says so.
+    feature thread waits, then the ring drops the oldest audio and says so.  The same happens
+    when the sink takes nothing for long: no more than ``MOST_WAITING`` events wait for it.
 
     Args:
         source: An entered source.
@@ -142,7 +104,7 @@ class ThreadedRunner:
         self._clock = clock
         self._ring = RingBuffer(round(ring_s * SAMPLE_RATE), "block" if source.lossless else "drop")
         self._heard: queue.Queue[Heard | None] = queue.Queue(HEARD_AHEAD)
-        self._events = EventQueue()
+        self._events = EventQueue(MOST_WAITING)
         self._abandoned = threading.Event()
         self._failure: tuple[str, BaseException] | None = None
         self._failing = threading.Lock()

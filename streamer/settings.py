@@ -6,13 +6,16 @@ read from the model bundle, so that a configuration cannot disagree with it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from model.engines.execution import Execution
+from model.errors import UsageError
 from model.settings import Rule, above, at_least, between, check
+from streamer.rotation import Every
 
-EngineName = Literal["auto", "onnx", "tensorflow", "litert"]
+EngineName = Literal["auto", "onnx", "cuda", "tensorrt", "tensorflow", "litert"]
 """See :mod:`model.engines.engine`."""
 
 SHIPPED_LANGUAGE_MODEL = Path("models/language")
@@ -32,7 +35,8 @@ class AudioSettings:
         device: Index of the input device or a part of its name; empty for the default.
         block_ms: Length of the blocks asked of the device, milliseconds.
         ring_s: Seconds of audio kept while recognition is slow; more is lost, and said so.
-        reopen_every_s: Seconds between attempts to open a device that went away.
+        reopen_every_s: Seconds before a device that went away is looked for; twice that each
+            time, up to 10, while nothing is plugged in, at once when something is.
 
     Raises:
         RangeError: If a value is out of its range.
@@ -263,6 +267,59 @@ class DisplaySettings:
         check(self, between(0, 1, "low_confidence"))
 
 
+def _is_rotation(text: str) -> bool:
+    try:
+        return not text or bool(Every.of(text))
+    except UsageError:
+        return False
+
+
+@dataclass(frozen=True)
+class RotationSettings:
+    """How the files of long runs are cut into parts; see :mod:`streamer.rotation`.
+
+    Attributes:
+        every: ``day``, ``hour``, or a size such as ``100MB``; empty for never.
+        keep: Most files of each output that stay; 0 for all.
+        keep_days: Age at which files are deleted, days; 0 for never.
+
+    Raises:
+        RangeError: If a value is out of its range.
+    """
+
+    every: str = ""
+    keep: int = 0
+    keep_days: int = 0
+
+    def __post_init__(self) -> None:
+        check(
+            self,
+            Rule("must be day, hour, a size such as 100MB, or empty", ("every",), _is_rotation),
+            between(0, 100_000, "keep", "keep_days"),
+        )
+
+
+@dataclass(frozen=True)
+class LogSettings:
+    """The program's own log; see :mod:`streamer.log`.
+
+    Attributes:
+        file: Where it goes; None for nowhere.
+        size_mb: Size at which a new file is begun, megabytes.
+        keep: Older files that stay.
+
+    Raises:
+        RangeError: If a value is out of its range.
+    """
+
+    file: Path | None = None
+    size_mb: float = 10.0
+    keep: int = 5
+
+    def __post_init__(self) -> None:
+        check(self, between(0.01, 10_000, "size_mb"), between(1, 1000, "keep"))
+
+
 @dataclass(frozen=True)
 class WebSettings:
     """How captions are served to browsers; see :mod:`streamer.web`.
@@ -365,23 +422,29 @@ class LiveSettings:
     Attributes:
         model: Folder of the model bundle.
         engine: What runs its network; auto is the fastest.
+        execution: How an engine on a GPU runs.
         audio: How audio is captured.
         vad: How speech is told from other sound.
         endpoint: How utterances start and end.
         partials: How captions of an utterance that goes on are renewed.
         decoder: How the network's output becomes text.
         display: How captions look on a terminal.
+        rotation: How the files of long runs are cut into parts.
+        log: The program's own log.
         web: How captions are served to browsers.
         learning: How a model learns from corrected recordings.
     """
 
     model: Path = Path("models/default")
     engine: EngineName = "auto"
+    execution: Execution = field(default_factory=Execution)
     audio: AudioSettings = AudioSettings()
     vad: VadSettings = VadSettings()
     endpoint: EndpointSettings = EndpointSettings()
     partials: PartialSettings = PartialSettings()
     decoder: DecoderSettings = DecoderSettings()
     display: DisplaySettings = DisplaySettings()
+    rotation: RotationSettings = RotationSettings()
+    log: LogSettings = LogSettings()
     web: WebSettings = WebSettings()
     learning: LearningSettings = LearningSettings()

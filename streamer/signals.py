@@ -1,8 +1,9 @@
-"""Ctrl-C and SIGTERM: the first ends the work in order, the second ends the program."""
+"""Ctrl-C and SIGTERM end the work in order, a second one the program; SIGHUP asks for new files."""
 
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,3 +35,20 @@ def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, signal.SIG_IGN if asked else handler)
+
+
+@contextmanager
+def called_at_hangup(call: Callable[[], None]) -> Iterator[None]:
+    """Let SIGHUP call ``call``, which must do next to nothing, in place of ending the program.
+
+    Not on a terminal, whose end is to end the program, and not where SIGHUP is ignored.
+    """
+    ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    if ignored or (sys.stdin is not None and sys.stdin.isatty()):
+        yield
+        return
+    before = signal.signal(signal.SIGHUP, lambda *_: call())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)

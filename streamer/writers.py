@@ -1,8 +1,9 @@
-"""Captions as text for pipes, programs and players, and the group that feeds all sinks.
+"""Captions as text for pipes, programs and players.
 
-Every line, and every subtitle cue, is written by one call and flushed: what was
-written stays whole and readable when the program is killed (a power cut is not
-covered: nothing is forced to the disk).  All text that comes from outside passes
+All that an event brings is written by one call and flushed: what was written stays
+whole and readable when the program is killed (a power cut is not covered: nothing is
+forced to the disk).  Files hold the settled words of the utterance that goes on too,
+as a draft that its final takes the place of.  All text that comes from outside passes
 through :func:`printable`.
 """
 
@@ -13,8 +14,8 @@ import os
 import re
 import textwrap
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from numbers import Real
 from pathlib import Path
@@ -26,7 +27,6 @@ from streamer.events import (
     SCHEMA_VERSION,
     AudioGap,
     Event,
-    EventSink,
     FinalTranscript,
     Notice,
     PartialTranscript,
@@ -34,7 +34,7 @@ from streamer.events import (
     Summary,
     Word,
 )
-from streamer.files import require_new
+from streamer.files import WholeTextFile
 
 FORMATS = ("txt", "jsonl", "srt", "vtt")
 """Names of the formats, which are also the endings of their files."""
@@ -77,14 +77,18 @@ class TextSink(ABC):
     """Base of the sinks that write text: whole lines, each flushed.
 
     Args:
-        file: Where the text goes.
+        file: Where the text goes; one that takes texts whole may hold drafts.
         owned: Whether :meth:`close` closes the file; not wanted for standard output.
         notices: Where warnings and errors go as well, for people; standard error
             when ``file`` is standard output.
     """
 
     def __init__(
-        self, file: IO[str], *, owned: bool = False, notices: IO[str] | None = None
+        self,
+        file: IO[str] | WholeTextFile,
+        *,
+        owned: bool = False,
+        notices: IO[str] | None = None,
     ) -> None:
         self._file = file
         self._owned = owned
@@ -111,11 +115,24 @@ class TextSink(ABC):
     def _take(self, event: Event, emitted_s: float) -> None: ...
 
     def _write(self, text: str) -> None:
-        try:
+        with self._failing():
             self._file.write(text)
-            self._file.flush()
+            if not isinstance(self._file, WholeTextFile):
+                self._file.flush()
+
+    def _draft(self, text: str) -> None:
+        """Let the file end with ``text`` until more is written, if it is one that can."""
+        if isinstance(self._file, WholeTextFile):
+            with self._failing():
+                self._file.draft(text)
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
-            _forget_pending(self._file)
+            if not isinstance(self._file, WholeTextFile):
+                _forget_pending(self._file)
             self.close()
             name = getattr(self._file, "name", "output")
             message = f"{name}: {error.strerror or error}; make room or choose another place"
@@ -124,10 +141,15 @@ class TextSink(ABC):
 
 
 class PlainWriter(TextSink):
-    """Finals and gaps as plain lines, for pipes and text files."""
+    """Finals and gaps as plain lines, for pipes and text files.
+
+    In a file the line of an utterance that goes on grows with its settled words.
+    """
 
     def _take(self, event: Event, emitted_s: float) -> None:
         match event:
+            case PartialTranscript(stable=stable) if stable:
+                self._draft(printable(stable))
             case FinalTranscript(text=text) if text:
                 self._write(f"{printable(text)}\n")
             case AudioGap(lost_s=lost_s):
@@ -140,11 +162,29 @@ class JsonLinesWriter(TextSink):
     An object has ``type``, the fields of the event, and ``emitted_s``; the first
     one also has ``schema``.  Numbers are rounded to 3 digits: times to 1 ms.
     Text beyond ASCII is escaped, so that any encoding of the output carries it.
+
+    Args:
+        file: As for :class:`TextSink`.
+        owned: As for :class:`TextSink`.
+        notices: As for :class:`TextSink`.
+        about: More fields for the first object.
     """
+
+    def __init__(
+        self,
+        file: IO[str] | WholeTextFile,
+        *,
+        owned: bool = False,
+        notices: IO[str] | None = None,
+        about: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(file, owned=owned, notices=notices)
+        self._about = dict(about or {})
 
     def _take(self, event: Event, emitted_s: float) -> None:
         if type(event) in _TYPES:
-            self._write(json.dumps(event_record(event, emitted_s)) + "\n")
+            about = self._about if isinstance(event, StreamStarted) else {}
+            self._write(json.dumps(event_record(event, emitted_s) | about) + "\n")
 
 
 class SubtitleWriter(TextSink):
@@ -154,13 +194,15 @@ class SubtitleWriter(TextSink):
     breaks off anywhere holds whole cues and at most one cut short at its end.
     Cues are numbered from 1, follow each other without overlap, and are shown
     for :data:`CUE_SHORTEST_MS` at least.  Lost audio has no cue: the times after
-    it stay true.
+    it stay true.  In a file the settled words of the utterance that goes on stand
+    in cues, too, spread evenly over its time until its final says more.
 
     Args:
         file: As for :class:`TextSink`; the header of WebVTT is written at once.
         kind: SubRip or WebVTT.
         owned: As for :class:`TextSink`.
         notices: As for :class:`TextSink`.
+        origin_s: Stream time that is 0 in the file, seconds.
 
     Raises:
         OutputError: If the header cannot be written.
@@ -168,35 +210,48 @@ class SubtitleWriter(TextSink):
 
     def __init__(
         self,
-        file: IO[str],
+        file: IO[str] | WholeTextFile,
         kind: Literal["srt", "vtt"],
         *,
         owned: bool = False,
         notices: IO[str] | None = None,
+        origin_s: float = 0.0,
     ) -> None:
         super().__init__(file, owned=owned, notices=notices)
         self._kind = kind
+        self._origin_s = origin_s
         self._cues = 0
         self._end_ms = 0
         if kind == "vtt":
             self._write("WEBVTT\n")
 
     def _take(self, event: Event, emitted_s: float) -> None:
-        if isinstance(event, FinalTranscript):
-            for words in split_cues(event.words):
-                self._write_cue(words)
+        match event:
+            case PartialTranscript(stable=stable) if stable:
+                self._draft(self._cues_of(_spread(event))[0])
+            case FinalTranscript(words=words):
+                text, cues, end_ms = self._cues_of(words)
+                if text:
+                    self._write(text)
+                    self._cues, self._end_ms = cues, end_ms
 
-    def _write_cue(self, words: list[Word]) -> None:
-        start_ms = max(round(words[0].start_s * 1_000), self._end_ms)
-        end_ms = max(round(words[-1].end_s * 1_000), start_ms + CUE_SHORTEST_MS)
-        separator = "\n" if self._cues or self._kind == "vtt" else ""
-        self._cues += 1
-        self._end_ms = end_ms
-        times = f"{self._clock_time(start_ms)} --> {self._clock_time(end_ms)}"
-        text = "\n".join(_lines(words))
-        if self._kind == "vtt":
-            text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-        self._write(f"{separator}{self._cues}\n{times}\n{text}\n")
+    def _cues_of(self, words: Iterable[Word]) -> tuple[str, int, int]:
+        """Return words as cues, the number of the last one, and where it ends, ms."""
+        texts, number, end_ms = [], self._cues, self._end_ms
+        for group in split_cues(words):
+            start_ms = max(self._ms(group[0].start_s), end_ms)
+            end_ms = max(self._ms(group[-1].end_s), start_ms + CUE_SHORTEST_MS)
+            separator = "\n" if number or self._kind == "vtt" else ""
+            number += 1
+            times = f"{self._clock_time(start_ms)} --> {self._clock_time(end_ms)}"
+            text = "\n".join(_lines(group))
+            if self._kind == "vtt":
+                text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+            texts.append(f"{separator}{number}\n{times}\n{text}\n")
+        return "".join(texts), number, end_ms
+
+    def _ms(self, stream_s: float) -> int:
+        return max(0, round((stream_s - self._origin_s) * 1_000))
 
     def _clock_time(self, ms: int) -> str:
         seconds, ms = divmod(ms, 1_000)
@@ -220,7 +275,13 @@ def split_cues(words: Iterable[Word]) -> list[list[Word]]:
 
 
 def new_writer(
-    file: IO[str], format: str, *, owned: bool = False, notices: IO[str] | None = None
+    file: IO[str] | WholeTextFile,
+    format: str,
+    *,
+    owned: bool = False,
+    notices: IO[str] | None = None,
+    origin_s: float = 0.0,
+    about: Mapping[str, Any] | None = None,
 ) -> TextSink:
     """Return the writer of a format.
 
@@ -229,6 +290,8 @@ def new_writer(
         format: One of :data:`FORMATS`.
         owned: As for :class:`TextSink`.
         notices: As for :class:`TextSink`.
+        origin_s: As for :class:`SubtitleWriter`.
+        about: As for :class:`JsonLinesWriter`.
 
     Raises:
         UsageError: If there is no such format.
@@ -238,9 +301,9 @@ def new_writer(
         case "txt":
             return PlainWriter(file, owned=owned, notices=notices)
         case "jsonl":
-            return JsonLinesWriter(file, owned=owned, notices=notices)
+            return JsonLinesWriter(file, owned=owned, notices=notices, about=about)
         case "srt" | "vtt":
-            return SubtitleWriter(file, format, owned=owned, notices=notices)
+            return SubtitleWriter(file, format, owned=owned, notices=notices, origin_s=origin_s)
         case _:
             raise UsageError(f"no caption format {format!r}; choose one of {', '.join(FORMATS)}")
 
@@ -258,12 +321,16 @@ def file_format(path: Path) -> str:
     return format
 
 
-def open_sink(path: Path) -> TextSink:
+def open_sink(
+    path: Path, origin_s: float = 0.0, about: Mapping[str, Any] | None = None
+) -> TextSink:
     """Make a file for captions; a file that holds something already is left alone.
 
     Args:
         path: The file, its format by its ending; it must be new or empty (or a pipe
             or a device).
+        origin_s: As for :class:`SubtitleWriter`.
+        about: As for :class:`JsonLinesWriter`.
 
     Raises:
         UsageError: If the format is unknown, the file is not empty, or there is no
@@ -271,116 +338,7 @@ def open_sink(path: Path) -> TextSink:
         OutputError: If the file cannot be made or written.
     """
     format = file_format(path)
-    return new_writer(_open_new(path), format, owned=True)
-
-
-class GuardedSink:
-    """Keep a sink's failure from the rest of the program.
-
-    The first error stops and closes the sink for good.  It is told once, to
-    ``on_failure``; a reader who left is no failure and is told to nobody.
-
-    Args:
-        sink: Used by nobody else.
-        name: What the user knows it by: a file's name, or "the screen".
-        on_failure: Takes the notice ``writer_stopped``.
-    """
-
-    def __init__(self, sink: EventSink, name: str, on_failure: Callable[[Notice], None]) -> None:
-        self._sink = sink
-        self._name = name
-        self._on_failure = on_failure
-        self.stopped = False
-
-    def emit(self, event: Event, emitted_s: float) -> None:
-        """Hand on an event, unless the sink has stopped; raises nothing."""
-        if self.stopped:
-            return
-        try:
-            self._sink.emit(event, emitted_s)
-        except Exception as error:
-            self.stopped = True
-            with suppress(Exception):
-                self._sink.close()
-            self._tell(error)
-
-    def close(self) -> None:
-        """Close the sink, unless it has stopped; raises nothing."""
-        if self.stopped:
-            return
-        self.stopped = True
-        try:
-            self._sink.close()
-        except Exception as error:
-            self._tell(error)
-
-    def _tell(self, error: Exception) -> None:
-        if isinstance(error, ReaderGone):
-            return
-        cause = error.__cause__ or error
-        reason = getattr(cause, "strerror", None) or f"{type(cause).__name__}: {cause}"
-        text = (
-            f"Captions no longer go to {self._name}: {reason}. What it holds is kept;"
-            " make room or choose another place, and start again to have the rest there."
-        )
-        self._on_failure(Notice("writer_stopped", printable(text), "error"))
-
-
-class SinkGroup:
-    """Give every event to several sinks; one that fails is dropped and the others are told.
-
-    Called by one thread; a sink that blocks, such as a full pipe, blocks the group.
-
-    Args:
-        sinks: The sinks by the names that the user knows them by.  They are closed
-            in reverse order, so that the first, the screen, hears of a file that
-            could not be finished.
-    """
-
-    def __init__(self, sinks: Mapping[str, EventSink]) -> None:
-        self._untold: list[Notice] = []
-        self._sinks = [GuardedSink(sink, name, self._untold.append) for name, sink in sinks.items()]
-        self._emitted_s = 0.0
-
-    @property
-    def abandoned(self) -> bool:
-        """Whether every sink has stopped, so that nobody gets captions any more.
-
-        Standard output into ``head`` and a file: the file goes on, so this is False.
-        """
-        return bool(self._sinks) and all(sink.stopped for sink in self._sinks)
-
-    def emit(self, event: Event, emitted_s: float) -> None:
-        """Give an event to every sink that works.
-
-        Raises:
-            OutputError: If the last one failed, so that nobody could be told; not
-                if its reader left (see :attr:`abandoned`).
-        """
-        self._emitted_s = emitted_s
-        for sink in self._sinks:
-            sink.emit(event, emitted_s)
-        self._tell_failures()
-
-    def close(self) -> None:
-        """Close every sink that works.
-
-        Raises:
-            OutputError: If one failed and none was left to show it.
-        """
-        for sink in reversed(self._sinks):
-            sink.close()
-            self._tell_failures()
-
-    def _tell_failures(self) -> None:
-        while self._untold and not self.abandoned:
-            notice = self._untold.pop(0)
-            for sink in self._sinks:
-                sink.emit(notice, self._emitted_s)
-        if self._untold:
-            message = " ".join(notice.text for notice in self._untold)
-            self._untold.clear()
-            raise OutputError(message)
+    return new_writer(WholeTextFile(path), format, owned=True, origin_s=origin_s, about=about)
 
 
 def event_record(event: Event, emitted_s: float) -> dict[str, Any]:
@@ -412,6 +370,16 @@ def _plain(value: Any) -> Any:
             return [_plain(element) for element in value]
 
 
+def _spread(partial: PartialTranscript) -> list[Word]:
+    """Return the settled words of a partial, spread evenly over its time."""
+    words = partial.stable.split()
+    step_s = (partial.audio_s - partial.start_s) / len(words)
+    return [
+        Word(word, partial.start_s + i * step_s, partial.start_s + (i + 1) * step_s, 1.0)
+        for i, word in enumerate(words)
+    ]
+
+
 def _fits(words: list[Word]) -> bool:
     long = words[-1].end_s - words[0].start_s > CUE_LONGEST_S
     return not long and len(_lines(words)) <= CUE_LINES
@@ -421,16 +389,6 @@ def _lines(words: Iterable[Word]) -> list[str]:
     """Return the words wrapped to subtitle lines; none is empty."""
     text = " ".join(printable(word.word) for word in words)
     return textwrap.wrap(text, LINE_CHARACTERS, break_long_words=False, break_on_hyphens=False)
-
-
-def _open_new(path: Path) -> IO[str]:
-    require_new(path)
-    try:
-        return path.open("w", encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise OutputError(
-            f"{path}: cannot be written: {error.strerror or error}; choose another place"
-        ) from error
 
 
 def _forget_pending(file: IO[str]) -> None:

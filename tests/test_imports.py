@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = {"model", "lm", "streamer"}
 FROM_MODEL_IN_LM = {
     "model.alphabet",
+    "model.confinement",
     "model.errors",
     "model.files",
     "model.records",

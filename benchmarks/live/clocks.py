@@ -6,7 +6,9 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import Any
+
+from typing_extensions import Self
 
 from streamer.audio import SAMPLE_RATE, AudioBlock, AudioSource
 from streamer.events import Notice

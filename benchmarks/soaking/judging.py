@@ -60,11 +60,15 @@ class Sample:
         minutes: Of stream.
         memory_mb: Resident memory, MiB.
         computing_s: Processor time of the process so far.
+        threads: Threads of the process.
+        handles: Its open files.
     """
 
     minutes: float
     memory_mb: float
     computing_s: float
+    threads: int = 0
+    handles: int = 0
 
 
 @dataclass(frozen=True)
@@ -130,6 +134,7 @@ class Soak:
         lost_s: How much.
         finals: Number of finals.
         partials: Number of partials.
+        files: Parts that the events were written in.
         growth: How much more the last minutes have than those after ``SETTLED_MINUTE``;
             None where the stream is too short to tell.
         problems: What has changed more than it may.
@@ -143,6 +148,7 @@ class Soak:
     lost_s: float
     finals: int
     partials: int
+    files: int
     growth: Growth | None
     problems: tuple[str, ...]
 
@@ -152,14 +158,17 @@ class Soak:
 
 
 def judge(
-    recordings: Sequence[Recording], turns: Sequence[Turn], events: Path, samples: Sequence[Sample]
+    recordings: Sequence[Recording],
+    turns: Sequence[Turn],
+    events: Sequence[Path],
+    samples: Sequence[Sample],
 ) -> Soak:
     """Return what the events of a stream and the samples taken in it show.
 
     Args:
         recordings: What the stream was made of.
         turns: All of it.
-        events: JSON Lines of the live path.
+        events: JSON Lines of the live path, part by part.
         samples: By the minute.
 
     Raises:
@@ -167,7 +176,7 @@ def judge(
     """
     gaps, summary, words = _read(events)
     if not summary:
-        raise OutputError(f"{events}: breaks off; make room on that disk and start again")
+        raise OutputError(f"{events[-1]}: breaks off; make room on that disk and start again")
     length_s = turns[-1].end / SAMPLE_RATE
     parts = _parts(recordings, turns, words, samples, length_s)
     growth = memory_growth(samples)
@@ -176,6 +185,7 @@ def judge(
         *_wrong_losses(losses, gaps, summary),
         *_wrong_ends(length_s, summary),
         *_growing(growth),
+        *_accumulating(samples),
         *_changes(parts),
     ]
     return Soak(
@@ -187,6 +197,7 @@ def judge(
         lost_s=sum(count for _, count in losses) / SAMPLE_RATE,
         finals=summary["utterances"],
         partials=summary["partials"],
+        files=len(events),
         growth=growth,
         problems=tuple(problems),
     )
@@ -206,19 +217,37 @@ def _growing(growth: Growth | None) -> Iterator[str]:
         yield f"memory grew by {growth.least:.1f} to {growth.most:.1f} MiB"
 
 
-def _read(events: Path) -> tuple[list[dict[str, Any]], dict[str, Any], list[Heard]]:
+def _accumulating(samples: Sequence[Sample]) -> Iterator[str]:
+    settled = [s for s in samples if s.minutes >= SETTLED_MINUTE]
+    if len(settled) >= 2 * WINDOW:
+        for name in ("threads", "handles"):
+            first, last = (
+                max(getattr(sample, name) for sample in some)
+                for some in (settled[:WINDOW], settled[-WINDOW:])
+            )
+            if last > first:
+                yield f"the number of {name} rose from {first} to {last}"
+
+
+def _read(
+    events: Sequence[Path],
+) -> tuple[list[dict[str, Any]], dict[str, Any], list[Heard]]:
     """Return the gaps, the summary and the words of all finals."""
     gaps, summary, words = [], {}, []
-    with events.open(encoding="utf-8") as lines:
-        for line in lines:
-            record = json.loads(line)
-            if record["type"] == "gap":
-                gaps.append(record)
-            elif record["type"] == "summary":
-                summary = record
-            elif record["type"] == "final":
-                words += [Heard(w["word"], w["start_s"], w["end_s"]) for w in record["words"]]
+    for record in _records(events):
+        if record["type"] == "gap":
+            gaps.append(record)
+        elif record["type"] == "summary":
+            summary = record
+        elif record["type"] == "final":
+            words += [Heard(w["word"], w["start_s"], w["end_s"]) for w in record["words"]]
     return gaps, summary, words
+
+
+def _records(events: Sequence[Path]) -> Iterator[dict[str, Any]]:
+    for path in events:
+        with path.open(encoding="utf-8") as lines:
+            yield from map(json.loads, lines)
 
 
 def _wrong_losses(

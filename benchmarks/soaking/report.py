@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +26,19 @@ def markdown(soak: Soak) -> str:
         f"- Verdict: {verdict}.",
         f"- Resident memory: {memory[0]:.0f} MiB at the start, {max(memory):.0f} MiB at most, "
         f"{memory[-1]:.0f} MiB at the end; growth after the first ten minutes: {growth}.",
+        f"- Threads {_range(sample.threads for sample in soak.samples)}, open files "
+        f"{_range(sample.handles for sample in soak.samples)}; captions in {soak.files} parts.",
         "",
         "| From hour | Processor time for a second | WER, % | Words heard again "
         "| Median shift, ms | Within a frame, % | Words in no recording |",
         "| ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     return "\n".join([*lines, *map(_row, soak.parts)]) + "\n"
+
+
+def _range(counts: Iterable[int]) -> str:
+    known = sorted(counts)
+    return f"{known[0]} to {known[-1]}"
 
 
 def _row(part: Part) -> str:

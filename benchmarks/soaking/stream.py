@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
-from typing import Self
 
 import numpy as np
+from typing_extensions import Self
 
 from model.audio import read_audio
 from model.corpora.manifest import Utterance
@@ -117,11 +117,20 @@ def load_recordings(rows: Sequence[Utterance]) -> list[Recording]:
     return found
 
 
-def plan(recordings: Sequence[Recording], seconds: float, seed: int) -> Iterator[Turn]:
+def plan(
+    recordings: Sequence[Recording], seconds: float, seed: int, quiet: float = 0.0
+) -> Iterator[Turn]:
     """Yield turns until the stream is ``seconds`` long; the same for the same arguments.
 
     Each recording comes once before any comes again, each time in another order.
+
+    Args:
+        recordings: What is said.
+        seconds: Least length of the stream.
+        seed: Of what is random.
+        quiet: Share of the time without speech, below 1; 0 for pauses of ``PAUSE_S``.
     """
+    shortest_s, longest_s = _pauses_s(recordings, quiet) if quiet else PAUSE_S
     random = np.random.default_rng(seed)
     order: list[int] = []
     position = 0
@@ -138,7 +147,7 @@ def plan(recordings: Sequence[Recording], seconds: float, seed: int) -> Iterator
         turn = Turn(
             start=position + (0 if inside else lost),
             lost_before=0 if inside else lost,
-            pause=round(random.uniform(*PAUSE_S) * SAMPLE_RATE) // STEP * STEP,
+            pause=round(random.uniform(shortest_s, longest_s) * SAMPLE_RATE) // STEP * STEP,
             recording=chosen,
             length=length,
             level_db=float(random.choice(LEVELS_DB)),
@@ -148,10 +157,18 @@ def plan(recordings: Sequence[Recording], seconds: float, seed: int) -> Iterator
         position = turn.end
 
 
+def _pauses_s(recordings: Sequence[Recording], quiet: float) -> tuple[float, float]:
+    """Return the shortest and the longest pause that leave so much of the time quiet."""
+    spoken_s = sum(len(r.samples) for r in recordings) / len(recordings) / SAMPLE_RATE
+    mean_s = spoken_s * quiet / (1 - quiet)
+    return PAUSE_S[0], max(2 * mean_s - PAUSE_S[0], PAUSE_S[0])
+
+
 class LongSource:
     """The turns as a source that gives its audio out as fast as it is taken.
 
-    Counts in ``given`` the turns that it has begun to give out.
+    Counts in ``given`` the turns that it has begun to give out, and in ``heard_s`` the
+    seconds of stream.
 
     Args:
         recordings: What the turns place.
@@ -179,6 +196,7 @@ class LongSource:
         self._noise = noise
         self._stopped = False
         self.given = 0
+        self.heard_s = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -200,6 +218,7 @@ class LongSource:
                 if block.end > turn.speech_start >= due:
                     self._on_minute(turn.speech_start / MINUTE)
                     due = (turn.speech_start // MINUTE + 1) * MINUTE
+                self.heard_s = block.end / SAMPLE_RATE
                 yield block
 
     def _blocks(self, turn: Turn) -> Iterator[AudioBlock]:

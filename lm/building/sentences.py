@@ -85,7 +85,7 @@ class SeenBefore:
 
     def add(self, sentence: str) -> bool:
         """Remember a sentence; return whether it was there."""
-        number = int.from_bytes(blake2b(sentence.encode(), digest_size=16).digest())
+        number = int.from_bytes(blake2b(sentence.encode(), digest_size=16).digest(), "big")
         known = True
         for _ in range(FILTER_HASHES):
             byte, mask = (number >> 3) % len(self._bits), 1 << (number & 7)

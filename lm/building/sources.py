@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bz2
 import gzip
-import hashlib
 import lzma
 import os
 import zlib
@@ -15,6 +14,7 @@ from typing import Any
 
 from lm.errors import LanguageModelError
 from model.errors import UsageError
+from model.files import file_checksum
 
 OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 """What opens the compressed files of each ending."""
@@ -163,8 +163,7 @@ def digest(path: Path) -> str:
         LanguageModelError: If it cannot be read.
     """
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_checksum(path)
     except OSError as error:
         raise LanguageModelError(
             f"{path}: cannot be read ({error.strerror or error}); give a text file"

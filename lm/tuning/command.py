@@ -17,10 +17,11 @@ from lm.tuning.pool import Pool
 from lm.tuning.results import COLUMNS, Found, Results
 from lm.tuning.search import SettingsSearch, TuningPlan
 from lm.tuning.trials import Reader, TrialLog, Trials
-from model.backend import check_backend
+from model.backend import backend_name
 from model.commands.terminal import Terminal
 from model.errors import CaptionerError, UsageError
 from model.files import check_folder
+from model.parts import require_libraries
 from model.settings import RangeError
 
 TRIALS_FILE = "tuning.csv"
@@ -86,8 +87,9 @@ def tune(options: TuneOptions, terminal: Terminal) -> TunedDecoder:
     start = options.start()
     for target in options.targets():
         check_folder(target.parent)
-    check_backend()
+    backend_name()
     inputs = load_inputs(options.source, terminal)
+    require_libraries("matplotlib")
     try:
         found = _search(options, start, inputs, terminal)
         results = Results(inputs, found, _read(options, inputs, found, terminal))

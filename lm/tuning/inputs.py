@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lm.bundle import BINARY_FILE, LanguageBundle, is_bundle
+from lm.bundle import BINARY_FILE
 from lm.language_model import LanguageModel
+from lm.loading import check_model
 from lm.tuning.decoders import BeamMaker
 from lm.tuning.log_probs import Acoustics, Scored, digest_of, score
 from model.commands.terminal import Terminal
@@ -75,8 +76,7 @@ def load_inputs(source: Source, terminal: Terminal) -> Inputs:
         CaptionerError: If one of them cannot be used.
     """
     acoustics = Acoustics.read(source.model)
-    if is_bundle(source.language_model):
-        LanguageBundle.load(source.language_model).verify()
+    check_model(source.language_model, source.unigrams)
     LanguageModel.load(source.language_model, source.unigrams)
     rows = read_manifests(source.manifests, acoustics.alphabet)
     rows = first_of_each(rows, source.limit) if source.limit else rows

@@ -92,7 +92,7 @@ class Scored:
 
     def log_probs(self) -> np.ndarray:
         """Return float32 (frames, symbols)."""
-        return np.asarray(np.load(self.path))
+        return np.asarray(np.load(self.path, allow_pickle=False))
 
 
 def score(
@@ -170,7 +170,7 @@ def _write(path: Path, log_probs: np.ndarray) -> None:
 def _is_whole(path: Path, symbols: int) -> bool:
     """Whether a file holds log-probabilities of so many symbols, not cut short."""
     try:
-        found = np.load(path, mmap_mode="r")
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
     except (EOFError, OSError, ValueError):
         return False
     return found.ndim == 2 and found.shape[1] == symbols and found.dtype == np.float32

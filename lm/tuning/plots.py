@@ -106,7 +106,7 @@ def draw_reliability(before: Sequence[Bin], after: Sequence[Bin], path: Path) ->
     axes.set_ylabel("Share of words that are right")
     axes.set_title("Reliability of word confidences (numbers: words)")
     axes.grid(alpha=0.3)
-    axes.legend()
+    axes.legend(loc="upper left")
     figure.savefig(path, dpi=RESOLUTION)
 
 

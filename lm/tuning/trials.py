@@ -8,7 +8,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Protocol
+
+from typing_extensions import Self
 
 from lm.decoder import Decoder
 from lm.search import SearchSettings

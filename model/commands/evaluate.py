@@ -10,7 +10,7 @@ from threading import Event
 
 from model.acoustic import AcousticModel
 from model.alphabet import Alphabet
-from model.backend import check_backend
+from model.backend import backend_name
 from model.bundle import CARD_FILE, save_report
 from model.commands.common import on_first_signal, signals_held_back
 from model.commands.terminal import Terminal
@@ -110,7 +110,7 @@ def evaluate(
     """
     if options.output is not None:
         check_output(options.output)
-    check_backend()
+    backend_name()
     rows = read_manifests(options.manifests)
     rows = first_of_each(rows, options.limit) if options.limit else rows
     check_recordings(row.audio for row in rows)

@@ -16,10 +16,10 @@ from model.training.checkpoint import Choice
 from model.training.export import bundle_from_run
 from model.training.mixture import HALF, mixture
 
-FORMATS = ("bundle", "onnx", "tensorflow", "litert")
+FORMATS = ("bundle", "onnx", "tensorflow", "litert", "tensorrt")
 """What can be written; the bundle is what this program uses itself."""
 
-SUFFIXES = {"onnx": ".onnx", "litert": ".tflite"}
+SUFFIXES = {"onnx": ".onnx", "litert": ".tflite", "tensorrt": ".onnx"}
 """Ends of the names of formats that are files."""
 
 
@@ -92,7 +92,7 @@ def _check(options: ExportOptions) -> None:
         return
     if options.format == "bundle":
         raise UsageError(
-            "--bundle: is a bundle already; give --format onnx, tensorflow or litert too"
+            "--bundle: is a bundle already; give --format onnx, tensorflow, litert or tensorrt too"
         )
     for option, given in (
         ("--name", options.name),

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import IO, Self, cast
+from typing import IO, cast
 
 from rich.console import Console
 from rich.markup import escape
@@ -19,6 +19,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from typing_extensions import Self
 
 from model.errors import UsageError
 from model.training.checkpoint import Progress as TrainingProgress

@@ -71,7 +71,7 @@ class Findings:
     def count(self) -> str:
         """Return how many problems there are of each kind, such as "wrong durations: 2"."""
         counts = Counter(problem.kind for problem in self.problems)
-        return ", ".join(f"{kind}: {counts[kind]}" for kind in Kind if counts[kind])
+        return ", ".join(f"{kind.value}: {counts[kind]}" for kind in Kind if counts[kind])
 
 
 def find_entries(source: Path, options: CorpusOptions) -> tuple[str, list[Entry | Problem]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from enum import StrEnum
+from enum import Enum
 from pathlib import Path
 
 from model.corpora.manifest import Utterance, manifest_lines, parse_row
@@ -25,7 +25,7 @@ WAVES_FOLDER = "wavs"
 WAVES_TABLE = "metadata.csv"
 
 
-class Kind(StrEnum):
+class Kind(str, Enum):
     """What is wrong with a row, in words to count by."""
 
     ROW = "unusable lines"

@@ -11,11 +11,15 @@ from typing import Any
 
 from model.alphabet import ENGLISH, Alphabet
 from model.errors import ManifestError
-from model.files import write_output
+from model.files import read_at_most, write_output
+from model.records import parse_json
 from model.wording import counted
 
 SOURCES = ("machine", "synthetic")
 """What a row may say of where its transcript or its speech comes from."""
+
+LARGEST = 1 << 30
+"""Bytes of the largest manifest that is read: some million rows."""
 
 SHOWN_PROBLEMS = 20
 """How many problems of a manifest or its recordings a message lists."""
@@ -88,7 +92,8 @@ def manifest_lines(path: Path) -> list[tuple[int, str]]:
         ManifestError: If the file is missing, not UTF-8 text or without a line.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with path.open("rb") as file:
+            text = read_at_most(file, LARGEST).decode("utf-8-sig")
     except OSError as error:
         reason = error.strerror or str(error)
     except UnicodeDecodeError:
@@ -182,8 +187,8 @@ def _is_encodable(name: str) -> bool:
 
 def _json_object(line: str) -> dict[str, Any]:
     try:
-        row = json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as error:
+        row = parse_json(line)
+    except ValueError as error:
         raise ValueError(f"is not JSON: {error}") from error
     if not isinstance(row, dict):
         raise ValueError("must be a JSON object")

@@ -7,14 +7,15 @@ from typing import Protocol
 import numpy as np
 
 from model.bundle import ModelBundle
-from model.errors import UsageError
+from model.engines.execution import Execution, unusable
+from model.errors import EngineError, UsageError
 from model.recipe import NetworkSettings
 
 AUTO = "auto"
-"""The fastest engine."""
+"""The engine that is the fastest for live captions of networks as small as ours: ``onnx``."""
 
-ENGINES = ("onnx", "tensorflow", "litert")
-"""Names of the engines, the fastest first."""
+ENGINES = ("onnx", "cuda", "tensorrt", "tensorflow", "litert")
+"""Names of the engines; :func:`model.engines.execution.unusable` tells which can run."""
 
 
 class Engine(Protocol):
@@ -66,7 +67,9 @@ class Engine(Protocol):
         """
 
 
-def load_engine(bundle: ModelBundle, name: str = AUTO) -> Engine:
+def load_engine(
+    bundle: ModelBundle, name: str = AUTO, execution: Execution | None = None
+) -> Engine:
     """Return an engine that is ready to run a bundle's network.
 
     Only the libraries of that engine are imported.
@@ -74,8 +77,10 @@ def load_engine(bundle: ModelBundle, name: str = AUTO) -> Engine:
     Args:
         bundle: Settings and weights.
         name: One of :data:`ENGINES`, or :data:`AUTO`.
+        execution: How those on a GPU run.
 
     Raises:
+        EngineError: If it cannot run on this machine; no other takes its place.
         UsageError: If there is no such engine.
     """
     match ENGINES[0] if name == AUTO else name:
@@ -83,15 +88,28 @@ def load_engine(bundle: ModelBundle, name: str = AUTO) -> Engine:
             from model.engines.onnx_engine import OnnxEngine
 
             return OnnxEngine(bundle)
+        case "cuda" | "tensorrt":
+            _check_usable(name)
+            from model.engines.device_engine import load_device
+
+            return load_device(bundle, name, execution)
         case "tensorflow":
+            _check_usable(name)
             from model.engines.tensorflow_engine import load_tensorflow
 
             return load_tensorflow(bundle)
         case "litert":
+            _check_usable(name)
             from model.engines.litert_engine import LiteRtEngine
 
             return LiteRtEngine(bundle)
     raise UsageError(f"--engine: must be {AUTO} or one of {', '.join(ENGINES)}, got {name}")
+
+
+def _check_usable(name: str) -> None:
+    reason = unusable(name)
+    if reason:
+        raise EngineError(f"--engine {name}: {reason}")
 
 
 def can_stream(network: NetworkSettings) -> bool:

@@ -44,14 +44,43 @@ def export_onnx(bundle: ModelBundle, output: Path) -> float:
     from model.engines.onnx_engine import OnnxEngine
     from model.engines.onnx_graph import network_graph
 
-    metadata = {
-        name: value if isinstance(value, str) else json.dumps(value)
-        for name, value in describe_model(bundle).items()
-    }
-    content = network_graph(bundle, metadata).SerializeToString()
+    content = network_graph(bundle, _metadata(describe_model(bundle))).SerializeToString()
     error = _checked(bundle, OnnxEngine(bundle, content))
     write_output(output, content)
     return error
+
+
+def export_tensorrt(bundle: ModelBundle, output: Path) -> float:
+    """Write the ``.onnx`` file from which TensorRT builds an engine.
+
+    It is :func:`model.engines.onnx_graph.utterance_graph`: one utterance at a time, in
+    operators that TensorRT's parser takes.  Its metadata says besides, as ``profile``, for
+    which shapes to build.  ``scripts/tensorrt_engine.py`` builds the engine on the board,
+    since one runs on the kind of GPU that it was built on alone.
+
+    Returns and raises as :func:`export_onnx`.
+    """
+    check_folder(output.parent)
+    import onnxruntime
+
+    from model.engines.device_engine import UtteranceEngine
+    from model.engines.onnx_graph import utterance_graph
+    from model.engines.profile import profile_of
+
+    described = describe_model(bundle) | {"profile": profile_of(bundle.network).texts()}
+    content = utterance_graph(bundle, _metadata(described)).SerializeToString()
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    error = _checked(bundle, UtteranceEngine(bundle, "tensorrt", session))
+    write_output(output, content)
+    return error
+
+
+def _metadata(described: dict[str, Any]) -> dict[str, str]:
+    """Return a description as the texts that an ONNX file holds."""
+    return {
+        name: value if isinstance(value, str) else json.dumps(value)
+        for name, value in described.items()
+    }
 
 
 def export_litert(bundle: ModelBundle, output: Path) -> float:
@@ -115,6 +144,7 @@ EXPORTS: dict[str, Callable[[ModelBundle, Path], float]] = {
     "onnx": export_onnx,
     "tensorflow": export_tensorflow,
     "litert": export_litert,
+    "tensorrt": export_tensorrt,
 }
 """What writes each format."""
 

@@ -44,6 +44,23 @@ def network_graph(bundle: ModelBundle, metadata: Mapping[str, str] | None = None
     return _NetworkGraph(bundle.network, bundle.weights).model(bundle.name, metadata or {})
 
 
+def utterance_graph(bundle: ModelBundle, metadata: Mapping[str, str] | None = None) -> ModelProto:
+    """Return the network for one utterance at a time, in operators that GPUs run.
+
+    Everything that depends on values is given from outside, so that no operator computes
+    shapes, which ONNX Runtime would do on the processor and TensorRT asks to be told of:
+    there are no lengths, and the frames that are kept behind the convolutions are named one
+    by one.  Its inputs are features float32 (1, frames, size), kept int32 (n,), the output
+    frames that the recurrent layers read, and states float32 (layers, 1, units), which
+    LSTM cells lack; its outputs are those of :func:`network_graph` for a batch of one.
+
+    Args:
+        bundle: Settings and weights.
+        metadata: Kept in the model, for those who read it.
+    """
+    return _UtteranceGraph(bundle.network, bundle.weights).model(bundle.name, metadata or {})
+
+
 class _Graph:
     """Nodes and constants of a graph, named by their count."""
 
@@ -78,7 +95,13 @@ class _Graph:
 
 
 class _NetworkGraph:
-    """The graph of a network; ``hidden`` is time-major after the convolutions."""
+    """The graph of a network; ``hidden`` is time-major after the convolutions.
+
+    An empty name, as ONNX has it for an input that is left out, stands for no lengths.
+    """
+
+    lengths = "lengths"
+    batch: str | int = "batch"
 
     def __init__(self, network: NetworkSettings, weights: Mapping[str, np.ndarray]) -> None:
         self.network = network
@@ -88,12 +111,11 @@ class _NetworkGraph:
     def model(self, name: str, metadata: Mapping[str, str]) -> ModelProto:
         """Return the whole."""
         graph, network = self.graph, self.network
-        hidden, lengths = "features", "lengths"
+        hidden, lengths = "features", self.lengths
         for index in range(len(network.kernels)):
             hidden, lengths = self._convolve(index, hidden, lengths)
         hidden = graph.add("Transpose", hidden, perm=(1, 0, 2))
-        hidden = graph.slice(hidden, "skipped", np.iinfo(np.int32).max, 0)
-        lengths = graph.add("Sub", lengths, "skipped")
+        hidden, lengths = self._keep(hidden, lengths)
         forward = []
         for index in range(network.layers):
             hidden, states = self._recur(index, hidden, lengths)
@@ -103,6 +125,12 @@ class _NetworkGraph:
             hidden = self._dense(hidden)
         graph.nodes.append(helper.make_node("Transpose", [hidden], ["logits"], perm=(1, 0, 2)))
         return self._finish(name, metadata)
+
+    def _keep(self, hidden: str, lengths: str) -> tuple[str, str]:
+        """Return the frames that the recurrent layers read, and their lengths."""
+        graph = self.graph
+        kept = graph.slice(hidden, "skipped", np.iinfo(np.int32).max, 0)
+        return kept, graph.add("Sub", lengths, "skipped")
 
     def _finish(self, name: str, metadata: Mapping[str, str]) -> ModelProto:
         graph = helper.make_graph(
@@ -120,8 +148,8 @@ class _NetworkGraph:
 
     def _inputs(self) -> list[Any]:
         network = self.network
-        features = ("batch", "frames", network.features)
-        states = (network.layers, "batch", network.units)
+        features = (self.batch, "frames", network.features)
+        states = (network.layers, self.batch, network.units)
         return [
             helper.make_tensor_value_info("features", TensorProto.FLOAT, features),
             helper.make_tensor_value_info("lengths", TensorProto.INT32, ("batch",)),
@@ -131,8 +159,8 @@ class _NetworkGraph:
 
     def _outputs(self) -> list[Any]:
         network = self.network
-        logits = ("batch", "outputs", network.symbols)
-        forward = (network.layers, "outputs", "batch", network.units)
+        logits = (self.batch, "outputs", network.symbols)
+        forward = (network.layers, "outputs", self.batch, network.units)
         return [
             helper.make_tensor_value_info("logits", TensorProto.FLOAT, logits),
             helper.make_tensor_value_info("forward", TensorProto.FLOAT, forward),
@@ -155,12 +183,14 @@ class _NetworkGraph:
             strides=(stride,),
         )
         hidden = graph.add("Transpose", convolved, perm=(0, 2, 1))
+        hidden = graph.add("Relu", self._normalise(f"{name}_norm", hidden))
+        if not lengths:
+            return hidden, lengths
         lengths = graph.add(
             "Div",
             graph.add("Add", lengths, graph.constant([stride - 1], np.int32)),
             graph.constant([stride], np.int32),
         )
-        hidden = graph.add("Relu", self._normalise(f"{name}_norm", hidden))
         return graph.add("Mul", hidden, self._mask(hidden, lengths)), lengths
 
     def _mask(self, hidden: str, lengths: str) -> str:
@@ -242,3 +272,18 @@ class _NetworkGraph:
         graph, name = self.graph, "time_distributed_dense"
         product = graph.add("MatMul", hidden, graph.constant(self.weights[f"{name}/kernel"]))
         return graph.add("Add", product, graph.constant(self.weights[f"{name}/bias"]))
+
+
+class _UtteranceGraph(_NetworkGraph):
+    """The graph for one utterance; see :func:`utterance_graph`."""
+
+    lengths = ""
+    batch = 1
+
+    def _keep(self, hidden: str, lengths: str) -> tuple[str, str]:
+        return self.graph.add("Gather", hidden, "kept", axis=0), lengths
+
+    def _inputs(self) -> list[Any]:
+        features, _, _, states = super()._inputs()
+        kept = helper.make_tensor_value_info("kept", TensorProto.INT32, ("outputs",))
+        return [features, kept, *([states] if can_stream(self.network) else [])]

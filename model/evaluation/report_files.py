@@ -11,6 +11,7 @@ from model.errors import UsageError
 from model.evaluation.report import Report
 from model.evaluation.report_text import full_report
 from model.files import check_folder, make_folder, unwritable
+from model.parts import require_libraries
 
 JSON_FILE = "report.json"
 MARKDOWN_FILE = "report.md"
@@ -24,13 +25,16 @@ def check_output(output: Path) -> None:
             without a suffix.
 
     Raises:
-        UsageError: If it is neither, or cannot be written.
+        UsageError: If it is neither, or cannot be written, or what draws a folder's pictures
+            is missing.
     """
     if not _is_folder(output) and output.suffix not in (".json", ".md"):
         raise UsageError(
             f"--output: must end in .json or .md, or be a folder (a name without a point), "
             f"got {output}"
         )
+    if _is_folder(output):
+        require_libraries("matplotlib")
     folder = output if _is_folder(output) else output.parent
     try:
         make_folder(folder)

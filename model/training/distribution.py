@@ -16,9 +16,10 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
+from typing_extensions import Self
 
 from model.errors import TrainingError, UsageError
 from model.training.checkpoint import Checkpoint, newest_checkpoint, pack, unpack

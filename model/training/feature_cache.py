@@ -192,8 +192,8 @@ class _ShardFiles:
     def load(self) -> FeatureShard | None:
         """Return the shard, mapped from disk; None where it is missing or damaged."""
         try:
-            ends = np.load(self.ends_path)
-            frames = np.load(self.frames_path, mmap_mode="r")
+            ends = np.load(self.ends_path, allow_pickle=False)
+            frames = np.load(self.frames_path, mmap_mode="r", allow_pickle=False)
             fits = len(ends) == len(self.rows) and frames.shape == (ends[-1], self.size)
         except (EOFError, FileNotFoundError, IndexError, TypeError, ValueError):
             return None

@@ -171,6 +171,6 @@ def _save(path: Path, responses: list[np.ndarray]) -> None:
 def _load(path: Path) -> np.ndarray | None:
     """Return the responses in a file, mapped from disk; None where it is missing or damaged."""
     try:
-        return np.load(path, mmap_mode="r")
+        return np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, EOFError, ValueError):
         return None

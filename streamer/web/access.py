@@ -85,7 +85,13 @@ def is_loopback(host: str) -> bool:
 
 
 def open_access(
-    folder: Path, host: str, names: tuple[str, ...], *, renew: bool = False, secure: bool = False
+    folder: Path,
+    host: str,
+    names: tuple[str, ...],
+    *,
+    renew: bool = False,
+    secure: bool = False,
+    remember: bool = True,
 ) -> tuple[Access, str]:
     """Return what to ask of requests, and the token if it was made now.
 
@@ -97,19 +103,22 @@ def open_access(
         names: Other names that browsers may call it by.
         renew: Whether to make a new token in place of the one before.
         secure: Whether it is reached by HTTPS only.
+        remember: Whether what is made now may be written; what was is used in any case.
 
     Raises:
         OutputError: If they cannot be remembered.
     """
     try:
-        secret = _remembered(folder / SECRET_FILE, secrets.token_hex(32))
+        secret = _remembered(folder / SECRET_FILE, secrets.token_hex(32), remember)
         if is_loopback(host) and not names:
             known = frozenset({"localhost", "127.0.0.1", "::1", host.strip("[]").lower()})
             return Access("", known, secret, secure), ""
         token = secrets.token_urlsafe(TOKEN_BYTES)
-        if renew:
+        if renew and remember:
             (folder / TOKEN_FILE).unlink(missing_ok=True)
-        digest = _remembered(folder / TOKEN_FILE, digest_of(token))
+        digest = digest_of(token)
+        if remember or not renew:
+            digest = _remembered(folder / TOKEN_FILE, digest, remember)
     except OSError as error:
         raise OutputError(
             f"{folder}: the server's token cannot be kept: {error.strerror or error}; "
@@ -118,11 +127,12 @@ def open_access(
     return Access(digest, frozenset(), secret, secure), token if digest == digest_of(token) else ""
 
 
-def _remembered(path: Path, new: str) -> str:
-    """Return what a file holds, or write ``new`` there, for its owner only."""
+def _remembered(path: Path, new: str, remember: bool) -> str:
+    """Return what a file holds, or else ``new``, written there for its owner only."""
     if path.exists() and (found := path.read_text(encoding="ascii", errors="replace").strip()):
         return found
-    write_private(path, f"{new}\n".encode())
+    if remember:
+        write_private(path, f"{new}\n".encode())
     return new
 
 

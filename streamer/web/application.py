@@ -52,6 +52,7 @@ def create_app(parts: Services, access: Access) -> Flask:
         "max_message_size": LARGEST_MESSAGE,
         "receive_bytes": 65_536,
     }
+    app.context_processor(lambda: {"private": parts.private})
     app.before_request(_start_clock)
     guard(app, access)
     for name in PARTS:

@@ -8,16 +8,14 @@ that a file which makes a decoder loop, crash or grow hurts nobody else.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
-import resource
-import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from model import confinement
 from model.audio import FORMATS, OPEN_END, SequentialFile, open_audio, stream_file
 from model.errors import AudioFileError
 
@@ -45,10 +43,6 @@ ENCODINGS = frozenset(
     }
 )
 """As libsndfile calls them; it knows many more, which nobody needs here."""
-
-OPEN_FILES = 8
-DEATH_SIGNAL, NO_NEW_PRIVILEGES = 1, 38
-"""Options of ``prctl``: be killed when the parent ends, and gain no rights."""
 
 TroubleKind = Literal["unsupported", "damaged", "too_long"]
 
@@ -176,15 +170,7 @@ def _too_long(limits: Limits) -> Trouble:
 
 def confine(limits: Limits) -> None:
     """Give up what decoding does not need; for good."""
-    for kind, most in (
-        (resource.RLIMIT_AS, limits.memory_mb * 1_000_000),
-        (resource.RLIMIT_CPU, limits.cpu_s),
-        (resource.RLIMIT_NOFILE, OPEN_FILES),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        resource.setrlimit(kind, (most, most))
-    ctypes.CDLL(None).prctl(NO_NEW_PRIVILEGES, 1, 0, 0, 0)
+    confinement.confine(limits.memory_mb * 1_000_000, limits.cpu_s)
 
 
 def main(arguments: list[str]) -> int:
@@ -193,8 +179,7 @@ def main(arguments: list[str]) -> int:
     Args:
         arguments: The process that started this one, and the fields of :class:`Limits`.
     """
-    ctypes.CDLL(None).prctl(DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != int(arguments[0]):
+    if not confinement.follow(int(arguments[0])):
         return 1
     longest_s, cpu_s, memory_mb, block_s = arguments[1:]
     limits = Limits(float(longest_s), int(cpu_s), int(memory_mb), float(block_s))

@@ -12,18 +12,18 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import astuple
-from typing import IO, Self
+from typing import IO
 
 import numpy as np
+from typing_extensions import Self
 
 from model.audio import finite
+from model.confinement import bare_environment, python_command
 from streamer.audio import SAMPLE_RATE, AudioBlock
-from streamer.decoders import REPOSITORY
 from streamer.events import Notice
 from streamer.web.decode_child import END, HEADER, SOUND, TROUBLE, Frame, Limits
 from streamer.web.errors import TooLarge, Unprocessable, Unsupported, WebError
@@ -165,19 +165,13 @@ class DecodedUpload:
 
     def _started(self) -> subprocess.Popen[bytes]:
         arguments = [str(os.getpid()), *map(str, astuple(self._limits))]
-        # Nothing of this program's environment, and no packages from where it was started.
-        environment = {
-            "PYTHONPATH": str(REPOSITORY),
-            "LC_ALL": "C.UTF-8",
-            "OPENBLAS_NUM_THREADS": "1",
-        }
         return subprocess.Popen(
-            [sys.executable, "-P", "-s", "-B", "-m", "streamer.web.decode_child", *arguments],
+            [*python_command("streamer.web.decode_child"), *arguments],
             stdin=self._file,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             cwd="/",
-            env=environment,
+            env=bare_environment(),
             start_new_session=True,
         )
 

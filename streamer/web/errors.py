@@ -5,6 +5,7 @@ CaptionerError
     ├── BadRequest              400: it is malformed
     ├── Unauthorized            401: the token is missing or wrong
     ├── Forbidden               403: it comes from another site
+    │   └── NothingKept         403: the server was started with --private
     ├── NotFound                404: there is no such thing
     ├── NotAcceptable           406: the answer has no form that was asked for
     ├── Conflict                409: it was made for a state that is past
@@ -42,6 +43,16 @@ class Forbidden(WebError):
     """The request comes from another site, or to a name that is not the server's."""
 
     status = 403
+
+
+class NothingKept(Forbidden):
+    """The server was started with ``--private``, so that nothing can be kept, or was."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this server was started with --private: nothing is kept, and there is no library to "
+            "learn from; start it without --private for these"
+        )
 
 
 class NotFound(WebError):

@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 from model.errors import CaptionerError
 from streamer.audio import SAMPLE_RATE, AudioBlock, from_pcm, to_pcm
 from streamer.events import FinalTranscript, Notice
+from streamer.web.errors import NothingKept
 
 Origin = Literal["microphone", "live", "upload"]
 """Where a recording came from: a browser, the machine's own microphone, or a file."""
@@ -40,6 +41,18 @@ class Shelf(Protocol):
     """Where recordings are kept."""
 
     def begin(self, title: str, origin: Origin, model: str) -> Kept: ...
+
+
+class NoShelf:
+    """The shelf of a server that was started with ``--private``."""
+
+    def begin(self, title: str, origin: Origin, model: str) -> Kept:
+        """Keep nothing.
+
+        Raises:
+            NothingKept: Always.
+        """
+        raise NothingKept
 
 
 class Keeper:

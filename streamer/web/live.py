@@ -14,6 +14,7 @@ from model.errors import CaptionerError
 from streamer.audio import AudioSource
 from streamer.events import (
     Event,
+    EventSink,
     FinalTranscript,
     Notice,
     PartialTranscript,
@@ -22,6 +23,7 @@ from streamer.events import (
 )
 from streamer.microphone import MicrophoneSource
 from streamer.runner import ThreadedRunner
+from streamer.service import Manager, Service
 from streamer.web.errors import Busy, Conflict
 from streamer.web.keeping import KEEPING_ENDED, Keeper, Shelf
 from streamer.web.metrics import Metrics
@@ -117,6 +119,8 @@ class LiveHub:
         ring_s: Audio that may wait, seconds.
         history: Numbered events remembered.
         viewers: How many may watch at once.
+        service: Judges by the events whether the captions get on.
+        log: Takes every event too.
     """
 
     def __init__(
@@ -128,8 +132,12 @@ class LiveHub:
         ring_s: float = 10.0,
         history: int = 2000,
         viewers: int = 200,
+        service: Service | None = None,
+        log: EventSink | None = None,
     ) -> None:
         self.run = uuid4().hex
+        self._log = log
+        self._service = service or Service(Manager())
         self._models = models
         self._shelf = shelf
         self._new_source = source
@@ -189,6 +197,8 @@ class LiveHub:
         """Whether it listens; it waits when the source has ended, or cannot be opened yet."""
         if self._new_source is None:
             return "off"
+        if isinstance(self._source, MicrophoneSource) and self._source.away:
+            return "waiting"
         return "listening" if self._source is not None else self._resting
 
     @property
@@ -306,13 +316,14 @@ class LiveHub:
             with self._lock:
                 self._keeper, self._source, self._source_name = keeper, source, source.name
             stack.callback(self._ended)
-            self.emit(StreamStarted(source.name, model), 0.0)
+            sink = stack.enter_context(self._service.watch(self))
+            sink.emit(StreamStarted(source.name, model), 0.0)
             for notice in self._models.notices:
-                self.emit(notice, 0.0)
+                sink.emit(notice, 0.0)
             self._go_on_keeping()
             self._metrics.session_started("live")
             try:
-                ThreadedRunner(source, stream, self, self._ring_s).run()
+                ThreadedRunner(source, stream, sink, self._ring_s).run()
             finally:
                 self._metrics.session_ended("live", "finished", stream.summary())
                 self._metrics.lag("live", None)
@@ -342,6 +353,8 @@ class LiveHub:
 
     def emit(self, event: Event, emitted_s: float) -> None:
         """Take an event of the stream; see :class:`~streamer.events.EventSink`."""
+        if self._log is not None:
+            self._log.emit(event, emitted_s)
         if isinstance(event, Status):
             self._metrics.lag("live", event.lag_s)
             if emitted_s < self._status_due_s <= emitted_s + STATUS_EVERY_S:

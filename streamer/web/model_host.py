@@ -34,7 +34,7 @@ class ModelHost:
     def __init__(self, settings: LiveSettings) -> None:
         self._settings = settings
         self._exchange = threading.Lock()
-        self._acoustic = load_model(settings.model, settings.engine)
+        self._acoustic = load_model(settings.model, settings.engine, settings.execution)
         self._path = settings.model
         self._listeners: list[Callable[[], None]] = []
         self._language_model = load_language_model(settings.decoder)
@@ -82,7 +82,7 @@ class ModelHost:
             UsageError: If the decoders do not go with it.
         """
         with self._exchange:
-            acoustic = load_model(path, self._settings.engine)
+            acoustic = load_model(path, self._settings.engine, self._settings.execution)
             self._decoders(acoustic)
             self._acoustic, self._path = acoustic, path
         for listener in self._listeners:

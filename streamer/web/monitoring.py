@@ -18,7 +18,8 @@ def health() -> Response:
     parts = services()
     found = {"status": "ok", "model": parts.models.name, "live": parts.live.state}
     try:
-        parts.library.check()
+        if parts.kept is not None:
+            parts.kept.check()
     except CaptionerError:
         found["status"] = "the library cannot be written; see whether its disk is full"
     response = jsonify(found)
@@ -30,8 +31,9 @@ def health() -> Response:
 def metrics() -> Response:
     """Give the counts in Prometheus's text format."""
     parts = services()
-    desk, library = parts.desk, parts.library
-    text = parts.metrics.exposition(parts.models.name, desk.seats, desk.taken, library.count())
+    desk = parts.desk
+    recordings = parts.kept.count() if parts.kept is not None else 0
+    text = parts.metrics.exposition(parts.models.name, desk.seats, desk.taken, recordings)
     return Response(text, content_type=CONTENT_TYPE)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, render_template
 
+from streamer.web.errors import NothingKept
 from streamer.web.services import services
 
 blueprint = Blueprint("pages", __name__)
@@ -29,7 +30,13 @@ def record() -> str:
 
 @blueprint.get("/library")
 def library() -> str:
-    """The list of what was kept."""
+    """The list of what was kept.
+
+    Raises:
+        NothingKept: If nothing may be kept.
+    """
+    if services().private:
+        raise NothingKept
     return render_template("library.html")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,12 +11,14 @@ from pathlib import Path
 from model.errors import BundleError
 from streamer.audio import AudioSource
 from streamer.errors import OutputError
-from streamer.events import Notice
+from streamer.events import EventSink, Notice
+from streamer.service import Service
 from streamer.settings import LiveSettings, WebSettings
 from streamer.signals import stopped_by_signals
 from streamer.web.access import open_access
 from streamer.web.application import create_app
 from streamer.web.desk import SessionDesk, seats_of
+from streamer.web.keeping import NoShelf
 from streamer.web.learning.learning import Learning
 from streamer.web.learning.registry import model_in_use
 from streamer.web.library.library import Library
@@ -41,12 +43,16 @@ class WebOptions:
         new_token: Whether to make a new token.
         chosen_model: Whether the model was named on the command line, so that it is used
             whatever was learned.
+        private: Whether nothing may be written to a disk.
+        notices: What viewers should know at the start.
     """
 
     certificate: Path | None = None
     key: Path | None = None
     new_token: bool = False
     chosen_model: bool = False
+    private: bool = False
+    notices: tuple[Notice, ...] = ()
 
 
 def data_folder(settings: WebSettings) -> Path:
@@ -62,6 +68,10 @@ def open_services(
     settings: LiveSettings,
     source: Callable[[], AudioSource] | None,
     chosen_model: bool = False,
+    private: bool = False,
+    notices: Sequence[Notice] = (),
+    service: Service | None = None,
+    log: EventSink | None = None,
 ) -> Iterator[Services]:
     """Open everything that the routes work with, and close it in order.
 
@@ -69,6 +79,10 @@ def open_services(
         settings: How to caption and serve.
         source: Makes the source of the live captions; None for none.
         chosen_model: See :class:`WebOptions`.
+        private: Likewise.
+        notices: Likewise.
+        service: Judges by the live captions whether the program gets on.
+        log: Takes the events of the live captions as well.
 
     Raises:
         CaptionerError: If a part cannot be opened.
@@ -76,32 +90,37 @@ def open_services(
     folder = data_folder(settings.web)
     metrics = Metrics()
     with ExitStack() as stack:
-        library = Library.open(folder, settings.web.database)
-        stack.callback(library.close)
+        library = None if private else _library(settings.web, stack)
         models, notice = _models(settings, None if chosen_model else model_in_use(folder))
-        learning = Learning.open(folder, library, models, settings)
-        stack.callback(learning.close)
+        learning = None if library is None else Learning.open(folder, library, models, settings)
+        if learning is not None:
+            stack.callback(learning.close)
         web = settings.web
         live = LiveHub(
             models,
-            library,
+            library or NoShelf(),
             source,
             metrics,
             settings.audio.ring_s,
             web.history,
             web.viewers,
+            service,
+            log,
         )
         stack.callback(live.close)
         desk = SessionDesk(seats_of(web.sessions), metrics)
         stack.callback(desk.close, ENDING_S)
-        if notice is not None:
-            live.emit(notice, 0.0)
+        for each in [*notices, *([] if notice is None else [notice])]:
+            live.emit(each, 0.0)
         live.start()
         yield Services(settings, models, desk, live, library, learning, metrics)
 
 
 def serve(
-    settings: LiveSettings, source: Callable[[], AudioSource] | None, options: WebOptions
+    settings: LiveSettings,
+    source: Callable[[], AudioSource] | None,
+    options: WebOptions,
+    log: EventSink | None = None,
 ) -> None:
     """Serve until the first SIGINT or SIGTERM; what was heard is finished.
 
@@ -109,6 +128,7 @@ def serve(
         settings: How to caption and serve.
         source: Makes the source of the live captions; None for none.
         options: What else the command line says.
+        log: Takes the events of the live captions as well.
 
     Raises:
         CaptionerError: If the server cannot be started.
@@ -116,17 +136,38 @@ def serve(
     os.umask(0o077)
     web = settings.web
     folder = data_folder(web)
-    _make_folder(folder)
+    if not options.private:
+        _make_folder(folder)
     secure = options.certificate is not None
-    access, token = open_access(folder, web.host, web.names, renew=options.new_token, secure=secure)
-    with open_services(settings, source, options.chosen_model) as parts:
+    access, token = open_access(
+        folder,
+        web.host,
+        web.names,
+        renew=options.new_token,
+        secure=secure,
+        remember=not options.private,
+    )
+    chosen, private, notices = options.chosen_model, options.private, options.notices
+    service = Service()
+    with (
+        service.running(),
+        open_services(settings, source, chosen, private, notices, service, log) as parts,
+    ):
         server = WebServer(web.host, web.port, create_app(parts, access), web.viewers + 400)
         if options.certificate is not None and options.key is not None:
             server.secure(options.certificate, options.key)
         server.open()
-        with stopped_by_signals(server.close):
-            _greet(server, web.host, "https" if secure else "http", token, bool(access.digest))
+        with stopped_by_signals(service.before(server.close)):
+            address = _address(server, web.host, "https" if secure else "http")
+            _greet(address, token, bool(access.digest))
+            service.ready(f"captions at {address}")
             server.serve()
+
+
+def _library(settings: WebSettings, stack: ExitStack) -> Library:
+    library = Library.open(data_folder(settings), settings.database)
+    stack.callback(library.close)
+    return library
 
 
 def _models(settings: LiveSettings, learned: Path | None) -> tuple[ModelHost, Notice | None]:
@@ -149,14 +190,17 @@ def _make_folder(folder: Path) -> None:
         ) from error
 
 
-def _greet(server: WebServer, host: str, scheme: str, token: str, guarded: bool) -> None:
+def _address(server: WebServer, host: str, scheme: str) -> str:
+    name = f"[{host}]" if ":" in host else host
+    return f"{scheme}://{name}:{server.port}/"
+
+
+def _greet(address: str, token: str, guarded: bool) -> None:
     """Say where the page is, and the token if it is new.
 
     On standard output: PortAudio's messages are kept from standard error while a microphone
     is opened, and others with them.
     """
-    name = f"[{host}]" if ":" in host else host
-    address = f"{scheme}://{name}:{server.port}/"
     print(f"Captions at {address} (Ctrl-C ends)", flush=True)
     if token:
         print(

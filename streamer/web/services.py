@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 from flask import current_app
 
+from streamer.web.errors import NothingKept
+from streamer.web.keeping import NoShelf, Shelf
+
 if TYPE_CHECKING:
     from streamer.settings import LiveSettings
     from streamer.web.desk import SessionDesk
@@ -29,8 +32,8 @@ class Services:
         models: The model in use.
         desk: How many may be transcribed at once.
         live: Captions of the machine's own microphone.
-        library: The recordings that were kept.
-        learning: What is learned from their corrections.
+        kept: The recordings that were kept; None where nothing may be.
+        taught: What is learned from their corrections; None where nothing may be kept.
         metrics: Counts of what was done.
     """
 
@@ -38,9 +41,41 @@ class Services:
     models: ModelHost
     desk: SessionDesk
     live: LiveHub
-    library: Library
-    learning: Learning
+    kept: Library | None
+    taught: Learning | None
     metrics: Metrics
+
+    @property
+    def private(self) -> bool:
+        """Whether nothing may be kept."""
+        return self.kept is None
+
+    @property
+    def shelf(self) -> Shelf:
+        """Where recordings are kept, if they may be."""
+        return self.kept or NoShelf()
+
+    @property
+    def library(self) -> Library:
+        """The recordings that were kept.
+
+        Raises:
+            NothingKept: If nothing may be.
+        """
+        if self.kept is None:
+            raise NothingKept
+        return self.kept
+
+    @property
+    def learning(self) -> Learning:
+        """What is learned from corrections.
+
+        Raises:
+            NothingKept: If nothing may be kept.
+        """
+        if self.taught is None:
+            raise NothingKept
+        return self.taught
 
 
 def services() -> Services:

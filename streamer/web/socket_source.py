@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Self
 
 import numpy as np
 import soxr
+from typing_extensions import Self
 
 from streamer.audio import SAMPLE_RATE, AudioBlock, from_pcm, on_16_bit_grid
 from streamer.events import Notice

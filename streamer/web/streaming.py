@@ -20,7 +20,7 @@ from streamer.events import Event, FinalTranscript, Notice, Status, StreamStarte
 from streamer.runner import ThreadedRunner
 from streamer.web.body import read_json, read_object
 from streamer.web.desk import Seat
-from streamer.web.errors import BadRequest, Busy, Unprocessable
+from streamer.web.errors import BadRequest, Busy, NothingKept, Unprocessable
 from streamer.web.keeping import KEEPING_ENDED, Keeper
 from streamer.web.library.shelf import TITLE_CHARACTERS
 from streamer.web.live import Position
@@ -147,7 +147,8 @@ class StreamSession:
         seat.end = self._end
         self._ending = False
         self._title = wanted.title
-        self._keeper = Keeper(parts.library, "microphone", web.remembered_s)
+        remembered_s = 0.0 if parts.private else web.remembered_s
+        self._keeper = Keeper(parts.shelf, "microphone", remembered_s)
         ring_s = parts.settings.audio.ring_s
         self._source = SocketSource("browser", wanted.rate, web.longest_s, ring_s)
         self._sink = SocketSink(socket, self._keeper, seat)
@@ -319,8 +320,9 @@ def stream(socket: Server) -> None:
                 session = StreamSession(socket, wanted, parts, seat)
                 stack.callback(session.close)
                 session.serve()
-            with parts.desk.lingering(session.leave):
-                session.wait_for_keep()
+            if not parts.private:
+                with parts.desk.lingering(session.leave):
+                    session.wait_for_keep()
         except ReaderGone:
             return
         except Busy as error:
@@ -361,7 +363,10 @@ def keep_live() -> dict[str, Any]:
     title = order.get("title", "")
     if len(title) > TITLE_CHARACTERS:
         raise Unprocessable(f"title: must have at most {TITLE_CHARACTERS} characters")
-    hub = services().live
+    parts = services()
+    hub = parts.live
+    if order["keep"] and parts.private:
+        raise NothingKept
     recording = hub.keep(order["keep"], title)
     return {"keeping": hub.recording is not None, "recording": recording}
 

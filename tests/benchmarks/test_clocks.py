@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pytest
+from typing_extensions import Self
 
 from benchmarks.live.clocks import (
     DECODER_FINALS,

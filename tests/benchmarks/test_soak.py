@@ -119,7 +119,7 @@ def test_minutes_of_stream_change_nothing_and_keep_nothing(tmp_path: Path) -> No
     tracemalloc.start()
     try:
         found = soak(
-            caption_stream(),
+            lambda recorder: caption_stream(recorder=recorder),
             RECORDINGS,
             200,
             1,
@@ -136,6 +136,7 @@ def test_minutes_of_stream_change_nothing_and_keep_nothing(tmp_path: Path) -> No
     assert all(part.again > 10 and abs(part.shift_s) < 0.001 for part in found.parts)
     assert all(part.same_place == 1.0 for part in found.parts)
     assert len(found.samples) == len(held) >= 4
+    assert found.files == 1
     # All features of a minute are 2 MB, and its events alone more than this.
     assert held[-1] - held[1] < 30_000, held
 
@@ -169,7 +170,7 @@ def written(folder: Path, planned: list[Turn], late_s: float = 0.0) -> Path:
 def samples(minutes: int, memory_mb: float = 0.0, cost: float = 0.0) -> list[Sample]:
     """Return samples with what memory and cost grow by in a minute."""
     return [
-        Sample(minute, 100 + memory_mb * minute, 3.0 * minute + cost * minute**2)
+        Sample(minute, 100 + memory_mb * minute, 3.0 * minute + cost * minute**2, 5, 9)
         for minute in range(minutes + 1)
     ]
 
@@ -177,7 +178,7 @@ def samples(minutes: int, memory_mb: float = 0.0, cost: float = 0.0) -> list[Sam
 def problems(folder: Path, planned: list[Turn], **changes: float) -> str:
     late_s = changes.pop("late_s", 0.0)
     events = written(folder, planned, late_s)
-    return "; ".join(judge(RECORDINGS, planned, events, samples(60, **changes)).problems)
+    return "; ".join(judge(RECORDINGS, planned, [events], samples(60, **changes)).problems)
 
 
 def test_what_changes_is_found(tmp_path: Path) -> None:
@@ -188,13 +189,28 @@ def test_what_changes_is_found(tmp_path: Path) -> None:
     assert "the cost rose" in problems(tmp_path, planned, cost=0.1)
 
 
+def test_threads_and_files_that_stay_open_are_found(tmp_path: Path) -> None:
+    planned = turns(HOUR_S)
+    taken = [replace(sample, handles=9 + int(sample.minutes) // 50) for sample in samples(60)]
+    found = judge(RECORDINGS, planned, [written(tmp_path, planned)], taken)
+    assert found.problems == ("the number of handles rose from 9 to 10",)
+    assert "Threads 5 to 5, open files 9 to 10; captions in 1 parts" in markdown(found)
+
+
+def test_a_stream_may_be_mostly_quiet() -> None:
+    planned = list(plan(RECORDINGS, 2 * HOUR_S, 1, quiet=0.9))
+    spoken = sum(turn.length for turn in planned)
+    assert spoken / planned[-1].end == pytest.approx(0.1, abs=0.02)
+    assert all(turn.pause % STEP == 0 for turn in planned)
+
+
 def test_a_loss_in_another_place_is_found(tmp_path: Path) -> None:
     planned = turns(HOUR_S)
     events = written(tmp_path, planned)
     place = next(place for place, turn in enumerate(planned) if turn.lost_before)
     moved = list(planned)
     moved[place] = replace(planned[place], lost_before=planned[place].lost_before + 160)
-    found = judge(RECORDINGS, moved, events, samples(60)).problems
+    found = judge(RECORDINGS, moved, [events], samples(60)).problems
     assert any("losses of audio" in problem for problem in found)
     assert any("lost, but it was" in problem for problem in found)
 
@@ -204,7 +220,7 @@ def test_events_that_break_off_are_an_error(tmp_path: Path) -> None:
     events = written(tmp_path, planned)
     events.write_text("".join(events.read_text().splitlines(keepends=True)[:-1]))
     with pytest.raises(OutputError, match="breaks off; make room"):
-        judge(RECORDINGS, planned, events, samples(60))
+        judge(RECORDINGS, planned, [events], samples(60))
 
 
 @pytest.mark.parametrize(("content", "message"), [(None, "No such file"), ("", "holds no rows")])
@@ -230,7 +246,7 @@ def test_a_short_stream_tells_nothing_of_memory() -> None:
 
 def test_the_report_says_what_changed(tmp_path: Path) -> None:
     planned = turns(HOUR_S)
-    found = judge(RECORDINGS, planned, written(tmp_path, planned, 0.1), samples(60))
+    found = judge(RECORDINGS, planned, [written(tmp_path, planned, 0.1)], samples(60))
     report = markdown(found)
     assert report.startswith("# 1.0 hours of stream") and "late" in report
     assert "nothing changed" in markdown(replace(found, problems=()))

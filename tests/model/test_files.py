@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from threading import Thread
@@ -9,7 +10,7 @@ from threading import Thread
 import pytest
 
 from model.errors import ManifestError, UsageError
-from model.files import check_folder, write_output, write_whole
+from model.files import check_folder, file_checksum, read_file, write_output, write_whole
 
 
 def test_a_file_is_written_with_its_folder(tmp_path: Path) -> None:
@@ -53,3 +54,27 @@ def test_a_folder_is_tried_before_the_work(tmp_path: Path) -> None:
     for path in (tmp_path / "file", tmp_path / "file" / "x"):
         with pytest.raises(UsageError, match=r"cannot be written \(Not a directory\)"):
             check_folder(path)
+
+
+def test_a_file_is_read_up_to_its_bound(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"12345")
+    assert read_file(path, 5) == b"12345"
+    with pytest.raises(OSError, match="it is larger than 4 bytes"):
+        read_file(path, 4)
+
+
+def test_pipes_devices_and_folders_are_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/dev/zero")
+    for path in (tmp_path / "pipe", tmp_path / "link"):
+        with pytest.raises(OSError, match="it is no regular file"):
+            read_file(path, 10)
+    with pytest.raises(IsADirectoryError):
+        read_file(tmp_path, 10)
+
+
+def test_the_checksum_of_a_file_is_that_of_its_bytes(tmp_path: Path) -> None:
+    content = bytes(range(256)) * 10_000
+    (tmp_path / "file").write_bytes(content)
+    assert file_checksum(tmp_path / "file") == hashlib.sha256(content).hexdigest()

@@ -292,7 +292,7 @@ def test_a_file_that_is_no_yaml_mapping(cake_file: Path, text: str, problem: str
 
 def test_a_mapping_inside_itself_is_reported_and_not_followed(cake_file: Path) -> None:
     [problem] = problems(cake_file, "oven: &oven\n  degrees: *oven\n")
-    assert problem.startswith("cake.yaml:2: oven.degrees: must be a whole number")
+    assert problem.startswith("cake.yaml:2: is not YAML: the alias *oven stands for a value; write")
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
@@ -369,3 +369,20 @@ def test_the_training_configuration_gives_every_key_and_two_hours() -> None:
     assert {name: list(section) for name, section in given.items()} == {
         name: list(section) for name, section in full.items()
     }
+
+
+def test_a_number_too_long_for_any_use_is_reported_at_once(cake_file: Path) -> None:
+    for number in ("1" + ":59" * 100_000, "0b" + "1" * 20_000, "9" * 5_000):
+        [problem] = problems(cake_file, f"oven:\n  degrees: {number}\n")
+        assert problem.startswith("cake.yaml:2: oven.degrees: must be a whole number")
+
+
+def test_aliases_that_multiply_are_reported_and_not_followed(cake_file: Path) -> None:
+    lines = [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 30)]
+    [problem] = problems(cake_file, "\n".join(["a0: &a0 [x]", *lines]))
+    assert problem.startswith("cake.yaml:2: is not YAML: the alias *a0 stands for a value")
+
+
+def test_a_file_without_an_end_is_not_read_to_it() -> None:
+    with pytest.raises(SettingsError, match=r"/dev/zero: cannot be read .it is larger than"):
+        load_settings(Cake, Path("/dev/zero"))

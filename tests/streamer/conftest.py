@@ -74,10 +74,17 @@ class VirtualSoundCard:
 
     def stop_server(self) -> None:
         """End PulseAudio, as if the card were unplugged."""
-        pid_file = self._home / "pulse" / "pid"
         with suppress(FileNotFoundError, ProcessLookupError):
-            os.kill(int(pid_file.read_text()), signal.SIGKILL)
-            pid_file.unlink()
+            self.signal_server(signal.SIGKILL)
+            self._pid_file.unlink()
+
+    def signal_server(self, number: signal.Signals) -> None:
+        """Send PulseAudio a signal, such as SIGSTOP, upon which nothing of it answers."""
+        os.kill(int(self._pid_file.read_text()), number)
+
+    @property
+    def _pid_file(self) -> Path:
+        return self._home / "pulse" / "pid"
 
     def run(
         self, command: Sequence[str], timeout_s: float = 60

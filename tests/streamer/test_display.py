@@ -32,7 +32,8 @@ from streamer.events import (
     Summary,
     Word,
 )
-from streamer.writers import JsonLinesWriter, PlainWriter, SinkGroup
+from streamer.sinks import SinkGroup
+from streamer.writers import JsonLinesWriter, PlainWriter
 
 SEQUENCE = re.compile(r"\x1b\[([?\d;]*)([A-Za-z])|([^\x1b])", re.DOTALL)
 
@@ -419,7 +420,7 @@ SHOW_UNTIL_ABANDONED = """
 from rich.console import Console
 from streamer.display import CaptionDisplay
 from streamer.events import FinalTranscript
-from streamer.writers import SinkGroup
+from streamer.sinks import SinkGroup
 
 group = SinkGroup({"standard output": CaptionDisplay(Console(force_terminal=True))})
 while not group.abandoned:

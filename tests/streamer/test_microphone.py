@@ -6,8 +6,7 @@ import importlib.abc
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -17,91 +16,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.audio import SAMPLE_RATE, AudioBlock
-from streamer.devices import Deliver, InputDevice, choose, list_devices
-from streamer.errors import DeviceError, FormatRefused, PortAudioMissing
+from streamer.devices import InputDevice, choose, list_devices
+from streamer.errors import DeviceError, PortAudioMissing
 from streamer.events import Notice
 from streamer.microphone import FIRST_AUDIO_S, SILENT_CALLBACK_S, MicrophoneSource
 from streamer.portaudio import PortAudio
 from streamer.settings import AudioSettings
+from tests.streamer.sound_system import Clock, OpenedInput, SoundSystem, device, ones
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 10.0
 SETTINGS = AudioSettings(reopen_every_s=0.1)
-
-
-def device(
-    index: int, name: str, channels: int = 1, rate: float = 16_000, default: bool = False
-) -> InputDevice:
-    return InputDevice(index, name, channels, rate, (), default)
-
-
-@dataclass
-class Clock:
-    now_s: float = 1000.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
-@dataclass
-class OpenedInput:
-    device: InputDevice
-    rate: int
-    channels: int
-    block: int
-    deliver: Deliver
-    active: bool = True
-    closed: bool = False
-
-    def close(self) -> None:
-        self.active, self.closed = False, True
-
-
-@dataclass
-class SoundSystem:
-    """A sound system as a test wants it.
-
-    Attributes:
-        devices: What is plugged in.
-        refused: Rates and numbers of channels that no device takes.
-        busy: Whether another program holds the devices.
-        on_refresh: Called when the devices are listed anew, for example to plug one in.
-        on_open: Called when a device was opened, for example to let it hear something.
-    """
-
-    devices: Sequence[InputDevice]
-    refused: set[int] = field(default_factory=set)
-    busy: bool = False
-    on_refresh: Callable[[], None] = lambda: None
-    on_open: Callable[[OpenedInput], None] = lambda opened: None
-    opened: list[OpenedInput] = field(default_factory=list)
-    asked: list[tuple[int, int]] = field(default_factory=list)
-
-    def inputs(self) -> tuple[InputDevice, ...]:
-        return tuple(self.devices)
-
-    def accepts(self, device: InputDevice, rate: int, channels: int) -> bool:
-        return not self.refused & {rate, channels}
-
-    def open(
-        self, device: InputDevice, rate: int, channels: int, block: int, deliver: Deliver
-    ) -> OpenedInput:
-        self.asked.append((rate, channels))
-        if self.busy:
-            raise DeviceError(f"microphone '{device.name}' is busy")
-        if not self.accepts(device, rate, channels):
-            raise FormatRefused("invalid sample rate")
-        self.opened.append(OpenedInput(device, rate, channels, block, deliver))
-        self.on_open(self.opened[-1])
-        return self.opened[-1]
-
-    def refresh(self) -> None:
-        assert all(opened.closed for opened in self.opened), "no stream may be open"
-        self.on_refresh()
-
-    def hear(self, samples: np.ndarray, overflowed: bool = False, adc_s: float = 0.0) -> None:
-        """Let the device that was opened last deliver samples (n,) or (n, channels)."""
-        self.opened[-1].deliver(np.atleast_2d(samples.T).T, overflowed, adc_s)
 
 
 def microphone(
@@ -124,10 +49,6 @@ def audio_of(items: Iterable[AudioBlock | Notice]) -> np.ndarray:
     return np.concatenate([block.samples for block in blocks_of(items)])
 
 
-def ones(samples: int) -> np.ndarray:
-    return np.full(samples, 0.5, np.float32)
-
-
 def tone(rate: int, seconds: float = 0.5) -> np.ndarray:
     moments = np.arange(round(rate * seconds)) / rate
     samples: np.ndarray = 0.5 * np.sin(2 * np.pi * 440 * moments)
@@ -148,7 +69,7 @@ class TestChoosingADevice:
     @pytest.mark.parametrize(
         ("wanted", "index"),
         [
-            ("", 6),
+            ("", 2),
             ("2", 2),
             ("camera", 3),
             ("USB PnP SOUND device: audio", 2),
@@ -160,8 +81,9 @@ class TestChoosingADevice:
     def test_found(self, wanted: str, index: int) -> None:
         assert choose(self.DEVICES, wanted).index == index
 
-    def test_without_a_default_the_first_one_is_taken(self) -> None:
-        assert choose(self.DEVICES[:3], "").index == 0
+    def test_without_a_default_the_likeliest_microphone_is_taken(self) -> None:
+        assert choose(self.DEVICES[:3], "").index == 2
+        assert choose(self.DEVICES[:1], "").index == 0
 
     @pytest.mark.parametrize("wanted", ["1", "7", "bluetooth"])
     def test_none_found_lists_those_there_are(self, wanted: str) -> None:
@@ -201,11 +123,19 @@ def test_the_device_is_opened_at_its_own_rate_and_closed() -> None:
     assert system.opened[0].closed
 
 
+def test_a_microphone_on_the_second_channel_is_heard() -> None:
+    system = SoundSystem([device(0, "usb", channels=2)])
+    with microphone(system) as source:
+        assert system.asked == [(16_000, 2)]
+        system.hear(np.tile(np.array([0.0, 0.5], np.float32), (100, 1)))
+        np.testing.assert_allclose(audio_of(stopped(source)), 0.5, atol=1e-4)
+
+
 def test_a_refused_rate_and_a_refused_mono_make_it_try_others() -> None:
     system = SoundSystem([device(0, "usb", channels=32, rate=16_000)], refused={16_000, 1, 2})
     with microphone(system):
-        assert system.asked == [(16_000, 1), (16_000, 2), (16_000, 8)] + [
-            (48_000, channels) for channels in (1, 2, 8)
+        assert system.asked == [(16_000, 2), (16_000, 1), (16_000, 8)] + [
+            (48_000, channels) for channels in (2, 1, 8)
         ]
         assert (system.opened[0].rate, system.opened[0].channels) == (48_000, 8)
 

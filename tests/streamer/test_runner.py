@@ -12,6 +12,7 @@ from model.acoustic import Windows
 from model.errors import CaptionerError
 from streamer.audio import SAMPLE_RATE, AudioBlock
 from streamer.errors import StageFailed
+from streamer.event_queue import EventQueue
 from streamer.events import (
     AudioGap,
     Event,
@@ -21,7 +22,7 @@ from streamer.events import (
     Status,
     Summary,
 )
-from streamer.runner import HEARD_AHEAD, EventQueue, ThreadedRunner, run_inline
+from streamer.runner import HEARD_AHEAD, ThreadedRunner, run_inline
 from tests.streamer.tone_speech import (
     BlockSource,
     EventList,
@@ -287,7 +288,7 @@ def final(text: str) -> FinalTranscript:
 
 
 def test_a_slow_display_gets_the_latest_partial_and_every_final() -> None:
-    events = EventQueue()
+    events = EventQueue(10)
     for event in (partial("a"), partial("a b"), final("a b c"), partial("d"), partial("d e")):
         events.put(event, 0.0)
     events.close()

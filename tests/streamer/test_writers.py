@@ -32,11 +32,10 @@ from streamer.events import (
     Summary,
     Word,
 )
+from streamer.sinks import GuardedSink, SinkGroup
 from streamer.writers import (
-    GuardedSink,
     JsonLinesWriter,
     PlainWriter,
-    SinkGroup,
     SubtitleWriter,
     new_writer,
     open_sink,
@@ -467,6 +466,83 @@ def test_file_is_valid_after_kill_in_the_middle_of_writing(kind: str, tmp_path: 
     assert [cue.number for cue in whole] == list(range(1, len(whole) + 1))
 
 
+# Drafts
+
+
+def partial(stable: str, number: int = 1, start_s: float = 0.0) -> PartialTranscript:
+    return PartialTranscript(number, stable, "and more", start_s, start_s + 4.0)
+
+
+def test_settled_words_stand_in_a_text_as_soon_as_they_are_shown(tmp_path: Path) -> None:
+    path = tmp_path / "talk.txt"
+    sink = open_sink(path)
+    seen = []
+    for event in (
+        final("one"),
+        partial(""),
+        partial("all"),
+        partial("all of"),
+        final("all of you"),
+    ):
+        sink.emit(event, 1.0)
+        seen.append(path.read_text())
+    sink.close()
+    assert seen == ["one\n", "one\n", "one\nall", "one\nall of", "one\nall of you\n"]
+
+
+@pytest.mark.parametrize("kind", ["srt", "vtt"])
+def test_settled_words_stand_in_cues_until_their_final_does(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"talk.{kind}"
+    sink = open_sink(path)
+    sink.emit(final("one", 1.0), 1.0)
+    for event in (partial(SENTENCE, 2, 10.0), partial(f"{SENTENCE} so", 2, 10.0)):
+        sink.emit(event, 1.0)
+        cues = parse_subtitles(path.read_text(), kind)
+        assert [word for cue in cues[1:] for line in cue.lines for word in line.split()] == (
+            event.stable.split()
+        )
+        assert (cues[1].start_ms, cues[-1].end_ms) == (10_000, 14_000 if len(cues) < 6 else 15_000)
+    sink.emit(final("and that is all", 10.0, number=2), 1.0)
+    sink.emit(final("the end", 30.0, number=3), 1.0)
+    sink.close()
+    assert path.read_text() == written(
+        kind, final("one", 1.0), final("and that is all", 10.0), final("the end", 30.0)
+    )
+
+
+def test_a_pipe_gets_no_drafts(tmp_path: Path) -> None:
+    assert written("txt", partial("all"), final("all of you")) == "all of you\n"
+    assert written("srt", partial("all")) == ""
+
+
+def test_a_final_is_written_by_one_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever moment a kill chooses, the file ends with a whole final or a whole draft."""
+    path = tmp_path / "talk.srt"
+    sink = open_sink(path)
+    states: list[str] = []
+    write, cut = os.pwrite, os.ftruncate
+
+    def write_and_look(handle: int, data: bytes, at: int) -> int:
+        done = write(handle, data, at)
+        states.append(path.read_text())
+        return done
+
+    def cut_and_look(handle: int, size: int) -> None:
+        cut(handle, size)
+        states.append(path.read_text())
+
+    monkeypatch.setattr(os, "pwrite", write_and_look)
+    monkeypatch.setattr(os, "ftruncate", cut_and_look)
+    sink.emit(partial(SENTENCE), 1.0)
+    sink.emit(final("the old man was thin", 0.0), 1.0)
+    sink.emit(partial("and", 2, 9.0), 1.0)
+    sink.emit(final(SENTENCE, 9.0, number=2), 1.0)
+    sink.close()
+    assert len(states) == 5
+    for state in states:
+        assert len(parse_subtitles(state.rstrip("\n") + "\n", "srt")) >= 1
+
+
 # Files
 
 
@@ -594,7 +670,8 @@ def test_file_goes_on_when_the_reader_of_the_pipe_left(tmp_path: Path) -> None:
 WRITE_UNTIL_ABANDONED = """
 import sys
 from streamer.events import FinalTranscript
-from streamer.writers import PlainWriter, SinkGroup
+from streamer.sinks import SinkGroup
+from streamer.writers import PlainWriter
 
 group = SinkGroup({"standard output": PlainWriter(sys.stdout)})
 while not group.abandoned:

@@ -7,9 +7,9 @@ of toned text can be predicted without a trained network.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Self
 
 import numpy as np
+from typing_extensions import Self
 
 from lm.decoder import GreedyDecoder
 from model.acoustic import Reading, Windows
@@ -21,7 +21,7 @@ from streamer.decoders import Decoders
 from streamer.events import Event, Notice
 from streamer.listening import Listener
 from streamer.recognizer import StreamingRecognizer
-from streamer.recorder import AudioRecorder
+from streamer.recorder import BlockRecorder
 from streamer.segmenter import UtteranceSegmenter
 from streamer.settings import EndpointSettings, PartialSettings
 
@@ -151,7 +151,7 @@ def caption_stream(
     partials: PartialSettings | None = None,
     model: ToneModel | None = None,
     decoders: Decoders | None = None,
-    recorder: AudioRecorder | None = None,
+    recorder: BlockRecorder | None = None,
 ) -> CaptionStream:
     """Return a fresh stream that reads tones, with a clock that stands still."""
     endpoint, partials = endpoint or EndpointSettings(), partials or PartialSettings()

@@ -10,6 +10,7 @@ from flask import Blueprint, Response, current_app, render_template, request, se
 from model.audio import read_audio
 from streamer.audio import SAMPLE_RATE
 from streamer.web.inference.reading import TestSet
+from streamer.web.learning.learning import test_manifest
 from streamer.web.library.pictures import Kind, draw, picture_size
 from streamer.web.services import services
 
@@ -67,5 +68,6 @@ def _test_set() -> TestSet:
     """Return the test recordings of the application, read when they are first asked for."""
     found: TestSet | None = current_app.extensions.get(EXTENSION)
     if found is None:
-        found = current_app.extensions[EXTENSION] = TestSet(services().learning.test)
+        manifest = test_manifest(services().settings.learning)
+        found = current_app.extensions[EXTENSION] = TestSet(manifest)
     return found

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from model.parts import missing_libraries
 from streamer.decoders import beside_program
 from streamer.settings import LearningSettings, LiveSettings
 from streamer.web.errors import Conflict, Unprocessable
+from streamer.web.learning.corpus import CutRecording
 from streamer.web.learning.job import JOB_FILE, JobRecord, read_job, write_job
 from streamer.web.learning.judging import is_complete
 from streamer.web.learning.registry import (
@@ -153,6 +155,14 @@ class Learning:
         known = (model.name for model in self.registry.state.models)
         return next((name for name in known if self.registry.path(name).resolve() == path), "")
 
+    def lacking(self, material: Sequence[CutRecording]) -> str:
+        """Return what is missing for a training; empty for nothing.
+
+        Args:
+            material: What there is to learn from.
+        """
+        return self._not_installed() or self.speech.lacking(material)
+
     def train(self, minutes: float) -> None:
         """Begin to learn.
 
@@ -161,8 +171,8 @@ class Learning:
 
         Raises:
             Unprocessable: If that is too short or too long.
-            Conflict: If a training runs or waits to be continued, or there is too little
-                to learn from.
+            Conflict: If a training runs or waits to be continued, there is too little
+                to learn from, or the parts that train are not installed.
         """
         longest = self.settings.minutes
         if not SHORTEST_MINUTES <= minutes <= longest:
@@ -173,7 +183,7 @@ class Learning:
                 raise Conflict(
                     "the last training is not finished; continue it or throw it away first"
                 )
-            if lacking := self.speech.lacking(self.speech.material()):
+            if lacking := self.lacking(self.speech.material()):
                 raise Conflict(lacking)
             base = beside_program(self._models.path).resolve()
             name = self.registry.next_name()
@@ -183,12 +193,14 @@ class Learning:
         """Go on with a training that was stopped or interrupted.
 
         Raises:
-            Conflict: If there is none.
+            Conflict: If there is none, or the parts that train are not installed.
         """
         with self._change:
             self._require_idle()
             if self._record is None or not self._record.resumable:
                 raise Conflict("there is no training to continue; begin a new one")
+            if missing := self._not_installed():
+                raise Conflict(missing)
             self._start(self._record)
 
     def stop(self) -> None:
@@ -299,6 +311,9 @@ class Learning:
             self._settle()
             self.speech.forget()
 
+    def _not_installed(self) -> str:
+        return missing_libraries("keras", self.settings.backend)
+
     def _start(self, record: JobRecord) -> None:
         self._runner = JobRunner(record, self._workshop, self.speech)
         self._runner.start()
@@ -347,9 +362,14 @@ def _workshop(folder: Path, registry: Registry, settings: LiveSettings) -> Works
         ),
         engine=settings.engine,
         language_model=_if_there(_found(language_model)),
-        test=_if_there(_found(learning.test)),
+        test=test_manifest(learning),
         registry=registry,
     )
+
+
+def test_manifest(settings: LearningSettings) -> Path | None:
+    """Return the manifest of the recordings that judge every model; None where there is none."""
+    return _if_there(_found(settings.test))
 
 
 def _found(path: Path | None) -> Path | None:

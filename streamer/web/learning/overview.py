@@ -35,7 +35,7 @@ def overview(learning: Learning) -> dict[str, Any]:
             for reason, segments in left_out(material).most_common()
         ],
         "recordings": [_recording(one) for one in material],
-        "lacking": learning.speech.lacking(material),
+        "lacking": learning.lacking(material),
         "minutes": {
             "usual": min(USUAL_MINUTES, learning.settings.minutes),
             "most": learning.settings.minutes,

@@ -7,7 +7,7 @@ from typing import Any
 from flask import Blueprint, Response, render_template
 
 from streamer.web.body import read_json
-from streamer.web.errors import NotFound
+from streamer.web.errors import NotFound, NothingKept
 from streamer.web.learning.learning import Learning
 from streamer.web.learning.overview import models_record, overview
 from streamer.web.learning.registry import NAME, SHIPPED
@@ -20,7 +20,13 @@ EXPORT_NAME = "corrections.zip"
 
 @blueprint.get("/learn")
 def page() -> str:
-    """The page where the model learns."""
+    """The page where the model learns.
+
+    Raises:
+        NothingKept: If nothing may be kept.
+    """
+    if services().private:
+        raise NothingKept
     return render_template("learn.html")
 
 

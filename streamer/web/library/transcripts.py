@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -213,5 +213,5 @@ def joined(segments: Sequence[Segment]) -> str:
 
 def iso_time(created_us: int) -> str:
     """Return microseconds since 1970 (UTC) as ISO 8601 has them."""
-    moment = datetime.fromtimestamp(created_us / 1e6, UTC)
+    moment = datetime.fromtimestamp(created_us / 1e6, timezone.utc)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -10,6 +10,9 @@ const level = document.getElementById("level");
 const keepButton = document.getElementById("keep");
 const keepingText = document.getElementById("keeping");
 
+// Kinds of notices after which the microphone is away.
+const AWAY = new Set(["device_lost", "device_awaited"]);
+
 let run = null; // names the life of the server's stream; the numbers below belong to it
 let last = 0; // number of the newest event taken
 let target = 0; // number of the newest event when the connection was made
@@ -41,6 +44,8 @@ function takeCaption(event) {
   if (event.kind === "keeping_ended") kept = null; // deleted: there is nothing to open
   if (event.type === "start") started(event);
   if (event.type === "summary") ended();
+  if (AWAY.has(event.kind)) show("waiting", "Waiting for the microphone");
+  if (event.kind === "device_back") show("listening", "Listening");
   view.take(event);
   if (last >= target) view.catchingUp(false);
 }

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import IO, Any
 
 from flask import Blueprint, Response, jsonify, request
 
 from streamer.events import Status, StreamStarted, Summary
 from streamer.web.decoding import ClientGone, DecodedUpload, limits_for
 from streamer.web.desk import Seat
+from streamer.web.errors import NothingKept
 from streamer.web.program import data_folder
-from streamer.web.services import services
+from streamer.web.services import Services, services
 from streamer.web.transcribing.forms import MEDIA_TYPES, Wish, as_record, as_text
 from streamer.web.transcribing.upload import has_gone, received
 from streamer.web.transcribing.work import Emitted, Transcription
@@ -38,9 +39,10 @@ def transcribe() -> Response:
     wish = Wish.of(request.args, request.accept_mimetypes)
     parts = services()
     web = parts.settings.web
+    if wish.keep and parts.private:
+        raise NothingKept
     with ExitStack() as stack:
-        file = stack.enter_context(received(request, data_folder(web)))
-        seat = stack.enter_context(parts.desk.seat("upload"))
+        seat, file = _seated(parts, stack)
         stack.enter_context(_leaving(seat))
         limits = limits_for(web.longest_s, parts.settings.audio.block_ms)
         source = DecodedUpload(file, wish.title or NAME, limits, has_gone(request))
@@ -51,6 +53,19 @@ def transcribe() -> Response:
         response = Response(_lines(work), mimetype=MEDIA_TYPES["jsonl"])
         response.call_on_close(stack.pop_all().close)
         return response
+
+
+def _seated(parts: Services, stack: ExitStack) -> tuple[Seat, IO[bytes]]:
+    """Return a place at the desk and the file.
+
+    A file comes before its place, so that slow clients keep no place from others; in memory,
+    which has less room than a disk, it comes after, so that there are as many as places.
+    """
+    if parts.private:
+        seat = stack.enter_context(parts.desk.seat("upload"))
+        return seat, stack.enter_context(received(request, None))
+    file = stack.enter_context(received(request, data_folder(parts.settings.web)))
+    return stack.enter_context(parts.desk.seat("upload")), file
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 import time
 from collections.abc import Callable, Iterator
@@ -33,13 +34,13 @@ class TooSlow(WebError):
 
 @contextmanager
 def received(
-    request: Request, folder: Path, clock: Callable[[], float] = time.monotonic
+    request: Request, folder: Path | None, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[IO[bytes]]:
     """Receive the file that is a request's body; it has no name on the disk, and goes at the end.
 
     Args:
         request: Its ``max_content_length`` is the most that is taken.
-        folder: On whose disk it lies.
+        folder: On whose disk it lies; None for memory.
         clock: Seconds that only rise.
 
     Raises:
@@ -84,16 +85,22 @@ def _pieces(request: Request) -> Iterator[bytes]:
 
 
 @contextmanager
-def _unnamed(folder: Path) -> Iterator[IO[bytes]]:
+def _unnamed(folder: Path | None) -> Iterator[IO[bytes]]:
     with ExitStack() as stack:
         try:
-            file = stack.enter_context(TemporaryFile(dir=folder))
+            file = stack.enter_context(_opened(folder))
         except OSError as error:
             raise _no_room(folder, error) from error
         yield file
 
 
-def _write(file: IO[bytes], piece: bytes, folder: Path) -> None:
+def _opened(folder: Path | None) -> IO[bytes]:
+    if folder is None:
+        return os.fdopen(os.memfd_create("upload"), "w+b")
+    return TemporaryFile(dir=folder)
+
+
+def _write(file: IO[bytes], piece: bytes, folder: Path | None) -> None:
     try:
         file.write(piece)
         file.flush()
@@ -101,9 +108,10 @@ def _write(file: IO[bytes], piece: bytes, folder: Path) -> None:
         raise _no_room(folder, error) from error
 
 
-def _no_room(folder: Path, error: OSError) -> OutputError:
+def _no_room(folder: Path | None, error: OSError) -> OutputError:
+    place = folder or "memory"
     return OutputError(
-        f"{folder}: the file cannot be taken: {error.strerror or error}; make room there"
+        f"{place}: the file cannot be taken: {error.strerror or error}; make room there"
     )
 
 

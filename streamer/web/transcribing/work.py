@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Self
+
+from typing_extensions import Self
 
 from model.errors import CaptionerError
 from streamer.events import Event, FinalTranscript, Notice, StreamStarted, Summary
@@ -43,7 +44,7 @@ class Transcription:
         self._ended = False
         self._kept: Kept | None = None
         if wish.keep:
-            self._kept = parts.library.begin(wish.title, "upload", self.model)
+            self._kept = parts.shelf.begin(wish.title, "upload", self.model)
         self._stream = parts.models.stream(self._kept, wish.form == "jsonl", thrifty=False)
         seat.end = self.end
 

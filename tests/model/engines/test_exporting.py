@@ -17,7 +17,12 @@ from model.bundle import save_bundle
 from model.commands.terminal import Terminal
 from model.engines import exporting
 from model.engines.engine import Engine, load_engine
-from model.engines.exporting import export_litert, export_onnx, export_tensorflow
+from model.engines.exporting import (
+    export_litert,
+    export_onnx,
+    export_tensorflow,
+    export_tensorrt,
+)
 from model.engines.tensorflow_engine import load_tensorflow
 from model.errors import ExportError, UsageError
 from tests.model.engines.toys import noise, toy_bundle
@@ -71,6 +76,24 @@ def test_an_onnx_file_stands_alone(tmp_path: Path, reference: Engine) -> None:
     assert json.loads(described["deviation"]) == [2.0] * 80
     assert json.loads(described["context_frames"]) == 3
     assert (described["name"], described["notes"]) == ("tanh-forwards", "Noise: CC0.")
+
+
+def test_a_file_for_tensorrt_says_for_which_shapes_to_build(
+    tmp_path: Path, reference: Engine
+) -> None:
+    path = tmp_path / "toy.onnx"
+    assert export_tensorrt(BUNDLE, path) < 1e-4
+    onnx.checker.check_model(onnx.load(path), full_check=True)
+    session = onnxruntime.InferenceSession(path)
+    frames = BUNDLE.network.output_frames(int(LENGTHS[0]))
+    given = {name: value for name, value in inputs().items() if name in ("features", "states")}
+    given["kept"] = np.arange(frames, dtype=np.int32)
+    np.testing.assert_allclose(session.run(["logits"], given)[0], expected(reference), atol=1e-4)
+    described = session.get_modelmeta().custom_metadata_map
+    profile = json.loads(described["profile"])
+    assert profile["shortest"] == "features:1x1x80,kept:1,states:2x1x7"
+    assert list(profile) == ["shortest", "usual", "longest"]
+    assert json.loads(described["alphabet"])[:3] == ["", "a", "b"]
 
 
 def test_a_saved_model_stands_alone(tmp_path: Path, reference: Engine) -> None:

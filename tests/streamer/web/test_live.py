@@ -7,21 +7,26 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, cast
 from urllib.request import Request, urlopen
 
 import pytest
+from typing_extensions import Self
 from websocket import WebSocket, create_connection
 
 from streamer.audio import AudioBlock
 from streamer.errors import DeviceError
-from streamer.events import FinalTranscript, Notice, PartialTranscript, Status, Word
+from streamer.events import Event, FinalTranscript, Notice, PartialTranscript, Status, Word
+from streamer.microphone import MicrophoneSource
 from streamer.replay import WavReplaySource
+from streamer.settings import AudioSettings
 from streamer.web.errors import Busy, Conflict
 from streamer.web.keeping import Shelf
 from streamer.web.live import WAITING_AT_MOST, LiveHub, Message, Position, Viewer
 from streamer.web.metrics import Metrics
 from streamer.web.model_host import ModelHost
+from tests.streamer.sound_system import SoundSystem, device
+from tests.streamer.tone_speech import EventList
 from tests.streamer.web.conftest import Site
 from tests.streamer.web.test_keeping import Recordings
 
@@ -164,6 +169,16 @@ def test_viewers_are_told_when_what_is_kept_was_deleted() -> None:
     assert keeping == {"type": "keeping", "keeping": False, "recording": None}
 
 
+def test_the_program_s_log_gets_every_event() -> None:
+    log = EventList()
+    models = cast(ModelHost, NoModels())
+    hub = LiveHub(models, cast(Shelf, None), None, Metrics(), log=log)
+    events: list[Event] = [Notice("device_lost", "gone"), Status(1.0, -30.0, 0.0, 0.0, False)]
+    for event in events:
+        hub.emit(event, 1.0)
+    assert log.events == events
+
+
 def test_who_stops_keeping_is_not_kept_when_the_next_stream_begins() -> None:
     shelf = Recordings()
     models = cast(ModelHost, NoModels())
@@ -177,6 +192,18 @@ def test_who_stops_keeping_is_not_kept_when_the_next_stream_begins() -> None:
     hub._go_on_keeping()
     assert hub.recording is None
     assert len(shelf.all) == 2
+
+
+def test_a_microphone_that_is_awaited_is_not_listened_to() -> None:
+    system = SoundSystem([])
+    hub = LiveHub(cast(ModelHost, NoModels()), cast(Shelf, None), lambda: microphone, Metrics())
+    with MicrophoneSource("", AudioSettings(), backend=system, wait=True) as microphone:
+        hub._source = microphone  # As while its stream goes on.
+        assert hub.state == "waiting"
+    system.devices = [device(0, "USB Mic")]
+    with MicrophoneSource("", AudioSettings(), backend=system, wait=True) as microphone:
+        hub._source = microphone
+        assert hub.state == "listening"
 
 
 def test_nothing_is_kept_while_nothing_is_heard() -> None:

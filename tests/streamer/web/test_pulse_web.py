@@ -8,6 +8,7 @@ import signal
 import time
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import numpy as np
 import soundfile
@@ -36,6 +37,36 @@ def read_until(socket: WebSocket, kind: str, saying: str = "") -> dict[str, Any]
             return message
         seen.append(message)
     raise AssertionError(f"no {kind} came, but {[m for m in seen if m['type'] != 'status']}")
+
+
+def test_a_browser_sees_that_the_microphone_is_awaited(
+    virtual_sound_card: Any, tmp_path: Path
+) -> None:
+    virtual_sound_card.stop_server()
+    arguments = ["run_live.py", "--web", "--wait", "--port", "0", "--data", str(tmp_path / "data")]
+    program = virtual_sound_card.start_python(arguments)
+    try:
+        found = re.search(r"http://127\.0\.0\.1:(\d+)/", program.stdout.readline())
+        assert found
+        socket = create_connection(f"ws://127.0.0.1:{found[1]}/api/live", timeout=60)
+        read_until(socket, "start")
+        read_until(socket, "device_awaited")
+        assert health(found[1])["live"] == "waiting"
+        virtual_sound_card.start_server()
+        read_until(socket, "device_back")
+        assert health(found[1])["live"] == "listening"
+        socket.close()
+        program.send_signal(signal.SIGTERM)
+        assert program.wait(60) == 0
+    finally:
+        program.kill()
+        program.communicate()
+
+
+def health(port: str) -> dict[str, Any]:
+    with urlopen(f"http://127.0.0.1:{port}/healthz", timeout=60) as answer:
+        found: dict[str, Any] = json.load(answer)
+    return found
 
 
 def test_a_browser_reads_what_the_microphone_hears(
