@@ -27,6 +27,9 @@ WORDS_TRIED = 16
 CPU_S = 120
 """Seconds of computing after which it is taken to hang."""
 
+REFUSED = 3
+"""Exit code where KenLM refuses the file by itself, as it will again."""
+
 
 def check_binary(path: Path, unigrams: Path | None = None) -> None:
     """Refuse a KenLM binary file that ends the process which uses it.
@@ -56,6 +59,11 @@ def check_binary(path: Path, unigrams: Path | None = None) -> None:
         raise LanguageModelError(
             f"{path}: makes KenLM fail ({name}); it is damaged: copy or build it again"
         )
+    if done.returncode not in (0, REFUSED):
+        raise LanguageModelError(
+            f"{path}: could not be tried in {ROOM >> 20} MB of memory beside its own size; copy or "
+            "build it again, by lm.build, whose files need no trial"
+        )
 
 
 def main(arguments: list[str]) -> int:
@@ -70,8 +78,8 @@ def main(arguments: list[str]) -> int:
     confine(ROOM + files[0].stat().st_size, CPU_S)
     try:
         model = LanguageModel.load(*files)
-    except (LanguageModelError, MemoryError):
-        return 1
+    except LanguageModelError:
+        return REFUSED
     listed = model.words or ()
     some = listed[:: len(listed) // WORDS_TRIED + 1]
     for context in product([*COMMON_WORDS, "<unk>", "</s>", *some], repeat=3):

@@ -6,12 +6,16 @@ import io
 import zlib
 from collections.abc import Sequence
 from tokenize import TokenError
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile
 
 import numpy as np
 
 NUMBERS = "fiu"
 """Kinds of NumPy's types that are read: floating point, whole, and whole without a sign."""
+
+METHODS = (ZIP_STORED, ZIP_DEFLATED)
+"""How members may be packed, as NumPy does it; ``zipfile`` unpacks others at once, whatever size
+they claim to have."""
 
 PARSING_ERRORS = (
     *(ArithmeticError, AttributeError, BadZipFile, EOFError, LookupError, MemoryError, OSError),
@@ -35,7 +39,10 @@ def read_arrays(content: bytes, most: int) -> dict[str, np.ndarray]:
     """
     try:
         with ZipFile(io.BytesIO(content)) as archive:
-            size = sum(member.file_size for member in archive.infolist())
+            members = archive.infolist()
+        if any(member.compress_type not in METHODS for member in members):
+            raise ValueError("it is packed in a way that NumPy never does")
+        size = sum(member.file_size for member in members)
         if size > most:
             raise ValueError(f"unpacked it has {size:,} bytes, more than the {most:,} it may have")
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:

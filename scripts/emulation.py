@@ -153,8 +153,8 @@ def _enter(root: Path, formats: str) -> None:
         _mount("proc", root / "proc", "proc")
     except OSError:  # Where a container hides a part of it.
         _mount("/proc", root / "proc", None, BIND | RECURSIVE)
-    for name in ("dev", "sys"):
-        _mount(f"/{name}", root / name, None, BIND | RECURSIVE)
+    # Not /sys: ONNX Runtime, imitated, would read there of processors unlike its own, and crash.
+    _mount("/dev", root / "dev", None, BIND | RECURSIVE)
     os.chroot(root)
     os.chdir("/")
 

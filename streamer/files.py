@@ -48,6 +48,14 @@ def has_room(folder: Path) -> bool:
         return False
 
 
+def size_of(path: Path) -> int:
+    """Return the bytes of a file; 0 if it is away, or its disk does not answer."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
 class WholeTextFile:
     """A text file that takes every text whole or not at all, by one call of the system.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import platform
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -75,7 +74,7 @@ class ProgramLog:
         self._began = steady()
         self._due = self._began + status_every_s
         self._captions = 0
-        self._moved = threading.Event()
+        self._moved = False
 
     def begin(self, settings: Mapping[str, object]) -> None:
         """Write what runs here, and with which settings."""
@@ -86,8 +85,8 @@ class ProgramLog:
 
     def emit(self, event: Event, emitted_s: float) -> None:
         """Write what an event says of the program; raises nothing."""
-        if self._moved.is_set():
-            self._moved.clear()
+        if self._moved:
+            self._moved = False
             self._handler.reopen()
             self._say("log opened anew")
         match event:
@@ -125,9 +124,9 @@ class ProgramLog:
     def reopen(self) -> None:
         """Go on in a new file of the same name with the next event: the file was moved away.
 
-        Does so little that a signal's handler may call it.
+        Takes no lock, so a signal's handler may call it.
         """
-        self._moved.set()
+        self._moved = True
 
     def close(self) -> None:
         """Close the file; may be called again."""
@@ -192,6 +191,11 @@ class _Handler(RotatingFileHandler):
                     stream.close()
         finally:
             self.release()
+
+    def doRollover(self) -> None:
+        """Put the file aside; where its folder does not let it, go on in it."""
+        with suppress(OSError):
+            super().doRollover()
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Pass over an error: the disk may be full; the next record tries again."""

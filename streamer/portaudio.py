@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import ctypes
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -177,6 +178,9 @@ _FORMAT_CODES = (-9998, -9997, -9994)
 """PortAudio: invalid channel count, invalid sample rate, sample format not supported."""
 
 
+STANDARD_ERROR = 2
+"""Its file descriptor."""
+
 CALLBACK_ENDS_S = 0.2
 """How long a stream that runs may take to come round to ending itself."""
 
@@ -212,6 +216,7 @@ def _load_library() -> Any:
     # JACK would otherwise start its server only because it was asked for devices.
     os.environ.setdefault("JACK_NO_START_SERVER", "1")
     _silence_c_libraries()
+    _keep_messages()
     try:
         import sounddevice
     except OSError as error:
@@ -232,6 +237,24 @@ def _end_without_hanging(library: Any) -> None:
     def end() -> None:
         if _ONE_CALL.acquire(timeout=CALLBACK_ENDS_S):
             library._exit_handler()
+
+
+@cache
+def _keep_messages() -> None:
+    """Let Python write to standard error by a descriptor of its own from now on.
+
+    sounddevice shuts number 2 while PortAudio looks for devices, which may take for ever;
+    that the audio system does not answer could not be read then.
+    """
+    with suppress(AttributeError, OSError, ValueError):
+        if sys.stderr.fileno() == STANDARD_ERROR:
+            sys.stderr = os.fdopen(
+                os.dup(STANDARD_ERROR),
+                "w",
+                buffering=1,
+                encoding=sys.stderr.encoding,
+                errors=sys.stderr.errors,
+            )
 
 
 @cache

@@ -19,7 +19,7 @@ from streamer.events import (
     Status,
     StreamStarted,
 )
-from streamer.files import has_room
+from streamer.files import has_room, size_of
 from streamer.recorder import AudioRecorder, recording_kind
 from streamer.rotation import KEEP_ALL, Keeping, Part, PartFiles, Rotation
 from streamer.writers import TextSink, file_format, open_sink, printable
@@ -118,6 +118,8 @@ class RotatingSink:
         """Write an event to the part that it belongs to, or hold it; raises nothing."""
         if self._writer is None and self._patience.over:
             self._resume(emitted_s)
+        if isinstance(event, StreamStarted):
+            self._started = event
         if isinstance(event, Status):
             self._files.tidy()
         elif self._writer is None:
@@ -149,8 +151,6 @@ class RotatingSink:
             self._part = part
             self._open(emitted_s)
         assert self._writer is not None
-        if isinstance(event, StreamStarted):
-            self._started = event
         self._writer.emit(event, emitted_s)
         self._note_size()
 
@@ -184,11 +184,12 @@ class RotatingSink:
         self._files.drop(self._path)
 
     def _note_size(self) -> None:
-        if self._part is self._rotation.newest and self._path.exists():
-            self._rotation.wrote(self._path.stat().st_size)
+        if self._part is self._rotation.newest:
+            self._rotation.wrote(self._part, size_of(self._path))
 
     def _hold(self, event: Event, emitted_s: float) -> None:
-        if not isinstance(event, PartialTranscript | Status):
+        # The beginning of the stream is in every file anyway.
+        if not isinstance(event, PartialTranscript | Status | StreamStarted):
             self._lacking += len(self._held) == HELD_EVENTS
             self._held.append(_Held(event, emitted_s))
 
@@ -319,7 +320,7 @@ class RotatingRecorder:
         if block.end - self._sized >= SIZED_EVERY:
             self._sized = block.end
             self._patience.worked()
-            self._rotation.wrote(self._path.stat().st_size if self._path.exists() else 0)
+            self._rotation.wrote(self._part, size_of(self._path))
             if self._files is not None:
                 self._files.tidy()
         return []

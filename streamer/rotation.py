@@ -138,7 +138,7 @@ class Rotation:
         self._clock = clock
         self.leaps = LeapWatch(clock, steady)
         self._speaking: Callable[[], bool] = lambda: False
-        self._requested = threading.Event()
+        self._requested = False
         self._due_at: int | None = None
         self._largest = 0
         self._lock = threading.Lock()
@@ -155,12 +155,17 @@ class Rotation:
         self._speaking = speaking
 
     def request(self) -> None:
-        """Begin a new part soon, whatever the time and the size."""
-        self._requested.set()
+        """Begin a new part soon, whatever the time and the size.
 
-    def wrote(self, size: int) -> None:
-        """Take note of the size of a file of the newest part, bytes."""
-        self._largest = max(self._largest, size)
+        Takes no lock, so a signal's handler may call it.
+        """
+        self._requested = True
+
+    def wrote(self, part: Part, size: int) -> None:
+        """Take note of the size of a file of a part, bytes; only the newest one's counts."""
+        with self._lock:
+            if part is self.newest:
+                self._largest = max(self._largest, size)
 
     def hear(self, block: AudioBlock) -> Part:
         """Return the part that the next block of the stream belongs to, perhaps a new one."""
@@ -184,7 +189,7 @@ class Rotation:
             return max(next(begun, at_least), at_least, key=lambda part: part.number)
 
     def _due(self, age: int) -> bool:
-        if self._requested.is_set():
+        if self._requested:
             return age > 0
         if self._every.size is not None:
             return self._largest >= self._every.size
@@ -195,13 +200,13 @@ class Rotation:
         return now >= self._ends or now < began - period_s
 
     def _cut(self, start: int) -> Part:
-        self._requested.clear()
+        self._requested = False
         self._due_at = None
-        self._largest = 0
         part = Part(self.newest.number + 1, start, self._clock())
         self._ends = self._every.ends(part.began)
         with self._lock:
             self._parts.append(part)
+            self._largest = 0
         return part
 
 
@@ -301,17 +306,18 @@ class PartFiles:
 
     def drop(self, path: Path) -> None:
         """Delete a file of this run that came to nothing, if it is empty."""
-        if path.is_file() and path.stat().st_size == 0:
-            path.unlink(missing_ok=True)
-            self._mine = deque(entry for entry in self._mine if entry[0] != path)
+        with suppress(OSError):
+            if path.is_file() and path.stat().st_size == 0:
+                path.unlink(missing_ok=True)
+                self._mine = deque(entry for entry in self._mine if entry[0] != path)
 
     def tidy(self) -> None:
         """Delete what need not stay, once after each new part."""
         if not self._tidy or (self._keeping.days and not self._leaps.trusted):
             return
         self._tidy = False
-        with suppress(OSError):
-            for path in self._old():
+        for path in self._old():
+            with suppress(OSError):
                 path.unlink(missing_ok=True)
 
     def _began(self, path: Path) -> None:
@@ -331,7 +337,11 @@ class PartFiles:
 
     def _before(self, mine: set[Path]) -> list[Path]:
         """Return the files of earlier runs, by their names' times."""
-        found = [(self._pattern.fullmatch(path.name), path) for path in self.path.parent.iterdir()]
+        try:
+            there = list(self.path.parent.iterdir())
+        except OSError:
+            return []
+        found = [(self._pattern.fullmatch(path.name), path) for path in there]
         named = [(m[1], int(m[2] or 1), path) for m, path in found if m and path not in mine]
         return [path for _, _, path in sorted(named)]
 

@@ -7,9 +7,9 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
-from streamer.errors import OutputError
+from streamer.errors import OutputError, ReaderGone
 from streamer.event_queue import EventQueue
 from streamer.events import Event, EventSink, Notice
 
@@ -114,6 +114,27 @@ class BackgroundSink:
         error, self._error = self._error, None
         if error is not None:
             raise error
+
+
+@contextmanager
+def to_standard_output() -> Iterator[None]:
+    """Turn a failure to print into an error for people; nothing may be printed afterwards.
+
+    Raises:
+        ReaderGone: If standard output is a pipe that nobody reads any more.
+        OutputError: If it cannot be written.
+    """
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError as error:
+        # What is left of it shall not be tried again when Python ends.
+        with suppress(OSError, ValueError), open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        kind = ReaderGone if isinstance(error, BrokenPipeError) else OutputError
+        raise kind(
+            f"standard output cannot be written: {error.strerror or error}; give another place"
+        ) from error
 
 
 def _behind(dropped: int) -> Notice:

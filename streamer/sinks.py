@@ -133,7 +133,7 @@ class SinkGroup:
     def _tell_failures(self) -> None:
         while self._untold and not self.abandoned:
             self._give(self._untold.pop(0))
-        if self._untold:
-            message = " ".join(notice.text for notice in self._untold)
-            self._untold.clear()
-            raise OutputError(message)
+        failures = [notice.text for notice in self._untold if notice.level == "error"]
+        self._untold.clear()
+        if failures:
+            raise OutputError(" ".join(failures))

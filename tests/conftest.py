@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Generator
 from importlib.util import find_spec
 
@@ -50,3 +51,11 @@ def _is_missing(error: BaseException) -> bool:
 
 def _reason(missing: set[str]) -> str:
     return f"{' and '.join(sorted(missing))} missing: only what captions need is installed"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def hangups() -> Generator[None, None, None]:
+    """Let hangups reach the programs that tests start, also where they run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+NOBODY = 65534
 RULES = "etc/udev/rules.d/70-live-captioner.rules"
 
 
@@ -102,6 +105,12 @@ def jetson(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         text=True,
         timeout=60,
     )
+
+
+def steps(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """Return what would be done, by whomever."""
+    lines = [line for line in done.stdout.splitlines() if line.startswith("+")]
+    return [line.replace("+ sudo ", "+ ") for line in lines if line != "+ sudo -v"]
 
 
 def facts(text: str) -> dict[str, str]:
@@ -199,9 +208,31 @@ def test_another_python_on_an_old_jetpack_is_taken(make: Make) -> None:
 def test_captions_are_set_up_by_the_processor(make: Make, board: Board, python: str) -> None:
     done = jetson(make(board))
     assert done.returncode == 0, done.stderr
-    done_by = [line for line in done.stdout.splitlines() if line.startswith("+")]
+    done_by = steps(done)
     assert done_by[0] == f"+ env PYTHON=python{python} scripts/setup --live"
     assert not [line for line in done_by if "onnxruntime" in line or "systemctl" in line]
+
+
+def test_the_password_is_asked_for_before_packages_are_installed() -> None:
+    """``scripts/setup`` takes root only where that needs no password any more."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "usr/bin").mkdir(parents=True)
+        (folder / "usr/bin/python3.11").touch()
+        for program in ("sudo", "dpkg-query"):
+            (folder / program).write_text("#!/bin/sh\nexit 1\n")
+        for path in (folder, folder / "sudo", folder / "dpkg-query"):
+            path.chmod(0o755)
+        done = subprocess.run(
+            [str(ROOT / "scripts" / "jetson"), "--root", name],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env={**os.environ, "PATH": f"{name}:{os.environ['PATH']}"},
+            user=NOBODY if os.geteuid() == 0 else None,
+        )
+    asked = done.stdout.splitlines().index("+ sudo -v")
+    assert done.stdout.splitlines()[asked + 1].endswith("scripts/setup --live")
 
 
 def test_a_gpu_needs_an_index(make: Make) -> None:
@@ -254,7 +285,24 @@ def test_a_service_is_installed(make: Make) -> None:
     assert "@ENGINE@" not in done.stdout
     assert "gpu.conf" not in done.stdout
     assert f"ExecStart={ROOT}/.venv/bin/python {ROOT}/run_live.py --wait" in done.stdout
-    assert "systemctl enable --now live-captioner.service" in done.stdout
+    assert steps(done)[-2:] == [
+        "+ systemctl enable live-captioner.service",
+        "+ systemctl restart live-captioner.service",
+    ]
+    assert "disable" not in done.stdout
+
+
+def test_one_service_takes_the_place_of_the_other(make: Make) -> None:
+    """Both would want the microphone when the machine starts."""
+    root = make(ORIN_NANO)
+    (root / "etc/systemd/system").mkdir(parents=True)
+    for unit in ("live-captioner", "live-captioner-web"):
+        (root / f"etc/systemd/system/{unit}.service").touch()
+    assert steps(jetson(root, "--web-service"))[-3:] == [
+        "+ systemctl disable --now live-captioner.service",
+        "+ systemctl enable live-captioner-web.service",
+        "+ systemctl restart live-captioner-web.service",
+    ]
 
 
 def test_the_users_own_settings_stay(make: Make) -> None:

@@ -85,6 +85,7 @@ def load_engine(
     """
     match ENGINES[0] if name == AUTO else name:
         case "onnx":
+            _check_usable(name)
             from model.engines.onnx_engine import OnnxEngine
 
             return OnnxEngine(bundle)

@@ -97,8 +97,9 @@ def unusable(engine: str, machine: Machine | None = None) -> str:
     missing = [name for name in LIBRARIES[engine] if find_spec(name) is None]
     if missing:
         return _packages_missing(engine, missing)
-    if engine not in PROVIDERS:
-        return ""
+    broken = _broken_runtime() if "onnxruntime" in LIBRARIES[engine] else ""
+    if broken or engine not in PROVIDERS:
+        return broken
     machine = machine or Machine()
     return _no_provider(engine) or _no_gpu(machine) or _no_library(engine, machine)
 
@@ -108,6 +109,18 @@ def _packages_missing(engine: str, missing: list[str]) -> str:
     if engine in PROVIDERS:
         remedy = f"a build of ONNX Runtime for this GPU ({GUIDE})"
     return f"it needs {' and '.join(missing)}, not installed here; install it with {remedy}"
+
+
+def _broken_runtime() -> str:
+    """Ask for ONNX Runtime: it may lack a library, or one build of it may have taken another's."""
+    try:
+        import_module("onnxruntime").get_available_providers()
+    except (ImportError, AttributeError) as error:
+        return (
+            f"ONNX Runtime is installed and cannot be loaded ({error}); remove the folder .venv, "
+            f"and run scripts/setup --live, or scripts/jetson, again ({GUIDE})"
+        )
+    return ""
 
 
 def _no_provider(engine: str) -> str:

@@ -15,6 +15,7 @@ from streamer.display import level_bar
 from streamer.doctor.examination import examine
 from streamer.doctor.finding import Progress, Show, show_nothing
 from streamer.doctor.report import PIPE_WIDTH, Report
+from streamer.screen import to_standard_output
 
 if TYPE_CHECKING:
     from streamer.app import LiveOptions
@@ -25,6 +26,7 @@ def run_doctor(options: LiveOptions) -> int:
 
     Raises:
         UsageError: If there is an option that has no meaning here.
+        OutputError: If standard output takes nothing.
         KeyboardInterrupt: At Ctrl-C.
     """
     if options.wav or options.speed == "max":
@@ -33,11 +35,13 @@ def run_doctor(options: LiveOptions) -> int:
     with _progress(Console(stderr=True)) as show:
         findings = tuple(examine(options, show))
     report = Report(findings, time.monotonic() - began)
-    if options.json:
-        print(report.as_json())
-    else:
-        console = Console(highlight=False)
-        report.show(console if console.is_terminal else Console(highlight=False, width=PIPE_WIDTH))
+    with to_standard_output():
+        if options.json:
+            print(report.as_json())
+        else:
+            plain = Console(highlight=False, width=PIPE_WIDTH)
+            console = Console(highlight=False)
+            report.show(console if console.is_terminal else plain)
     return report.exit_code
 
 

@@ -156,8 +156,8 @@ def _places(options: LiveOptions, settings: LiveSettings) -> dict[str, Path]:
     wanted = {f"--output {path.name}": path.absolute().parent for path in options.output}
     if options.record is not None:
         wanted["--record"] = options.record.absolute().parent
-    if options.log is not None:
-        wanted["--log"] = options.log.absolute().parent
+    if log := options.log or settings.log.file:
+        wanted["--log"] = log.absolute().parent
     if options.web or options.data is not None:
         from streamer.web.program import data_folder
 

@@ -19,6 +19,9 @@ RECORDING_MB_H = 80
 GIGABYTE = 1000
 """MB."""
 
+MADE = "--data"
+"""The place whose folder is made where it is missing."""
+
 
 def free_mb(folder: Path) -> float:
     """Return the room in a folder, MB.
@@ -42,7 +45,11 @@ def check_places(
         writable: Whether files can be made in a folder.
     """
     for purpose, folder in places.items():
-        yield _place(purpose, folder, free, writable)
+        if folder.is_dir() or purpose == MADE:
+            yield _place(purpose, folder, free, writable)
+        else:
+            text, remedy = f"{purpose}: there is no folder {folder}", f"make it: mkdir -p {folder}"
+            yield Finding("disk", "Disk", "failure", text, remedy)
 
 
 def _place(

@@ -122,6 +122,10 @@ def check_server(host: Host) -> Iterator[Finding]:
 
 
 def _unasked_server(host: Host) -> Finding:
+    if address := host.environment.get("PULSE_SERVER", ""):
+        text = f"{address} (PULSE_SERVER) does not answer `pactl info`"
+        remedy = "start that server anew; for `pactl`: sudo apt-get install pulseaudio-utils"
+        return Finding("server", "Sound server", "warning", text, remedy)
     runtime = host.environment.get("XDG_RUNTIME_DIR", "")
     names = ("pulse/native", "pipewire-0")
     sockets = [name for name in names if (host.path(runtime) / name).exists()]

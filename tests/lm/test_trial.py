@@ -50,6 +50,23 @@ def test_a_file_that_makes_kenlm_crash_is_refused_by_name(monkeypatch: pytest.Mo
         load_tuned(FUZZ / "language/toy.binary")
 
 
+def test_a_file_that_could_not_be_tried_is_not_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that makes KenLM ask for all memory there is."""
+    monkeypatch.setattr(
+        "lm.trial.python_command", lambda module: [sys.executable, "-c", "raise MemoryError"]
+    )
+    with pytest.raises(LanguageModelError, match=r"toy\.binary: could not be tried in 1024 MB"):
+        load_tuned(FUZZ / "language/toy.binary")
+
+
+def test_what_kenlm_refuses_by_itself_is_told_in_its_words(tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged.binary"
+    damaged.write_bytes((FUZZ / "language/toy.binary").read_bytes()[:100])
+    with pytest.raises(LanguageModelError) as caught:
+        load_tuned(damaged)
+    assert "could not be tried" not in str(caught.value)
+
+
 def test_a_folder_without_a_record_is_tried_as_well(
     tmp_path: Path, words: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ import json
 import resource
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -273,6 +274,19 @@ def test_weights_that_are_no_archive_or_hold_objects_are_refused(folder: Path) -
     np.savez(folder / "weights.npz", array=np.array([{}], object))
     forge(folder)
     with pytest.raises(BundleError, match="is no archive of arrays"):
+        load_bundle(folder)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_weights_are_unpacked_only_as_numpy_packs_them(folder: Path, method: int) -> None:
+    """Other methods would be unpacked whole, whatever size is claimed: 1 kB to 1 GB and more."""
+    with zipfile.ZipFile(folder / "weights.npz") as archive:
+        arrays = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(folder / "weights.npz", "w", method) as archive:
+        for name, content in arrays.items():
+            archive.writestr(name, content)
+    forge(folder)
+    with pytest.raises(BundleError, match="packed in a way that NumPy never does"):
         load_bundle(folder)
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import threading
 from functools import cached_property
 from io import StringIO
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -14,6 +18,8 @@ from streamer.device_list import show_devices
 from streamer.devices import InputDevice
 from streamer.errors import DeviceError
 from tests.streamer.sound_system import SoundSystem, device
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 USB = device(20, "USB Mic: Audio (hw:2,0)", 1, 48_000)
 APE = "NVIDIA Jetson Orin Nano APE: - (hw:1,{})"
@@ -76,3 +82,40 @@ def test_no_device_is_an_error() -> None:
 
 def test_all_of_an_orin_is_known_as_internal() -> None:
     assert all(map(is_internal, ORIN)) and not is_internal(USB)
+
+
+def test_an_audio_system_that_never_answers_ends_the_list() -> None:
+    asked = threading.Event()
+
+    class Hanging(Listed):
+        def inputs(self) -> tuple[InputDevice, ...]:
+            asked.wait()
+            return ()
+
+    with pytest.raises(DeviceError, match="does not answer"):
+        show_devices(Console(), backend=Hanging([USB]), patience_s=0.01)
+    asked.set()
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_a_full_disk_gives_no_traceback(form: tuple[str, ...]) -> None:
+    program = (
+        "import sys\n"
+        "from streamer import device_list\n"
+        "from run_live import main\n"
+        "from tests.streamer.sound_system import SoundSystem, device\n"
+        "device_list.PortAudio = lambda: SoundSystem([device(0, 'a')])\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", program, "--list-devices", *form],
+            cwd=REPOSITORY,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
+    assert done.returncode == 1
+    assert done.stderr.startswith("run_live.py: error: standard output cannot be written")
+    assert len(done.stderr.splitlines()) == 1

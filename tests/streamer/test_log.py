@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import resource
 import signal
+import sys
+import threading
 import time
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -156,6 +161,53 @@ def test_a_log_that_was_moved_away_is_begun_anew_at_a_hangup(tmp_path: Path) -> 
     log.close()
     assert len(lines(tmp_path / "live.log.old")) == 1
     assert [line.split(" ", 2)[2][:10] for line in lines(path)] == ["log opened", "1.500 s of"]
+
+
+def test_a_hangup_may_come_at_any_moment(tmp_path: Path) -> None:
+    """At each line that runs while an event is written, as a signal's handler does."""
+    log = ProgramLog(tmp_path / "live.log")
+    calls = 0
+    calling = False
+
+    def interrupt(frame: FrameType, what: str, argument: object) -> Any:
+        nonlocal calls, calling
+        if not calling:
+            calling = True
+            log.reopen()
+            calling = False
+            calls += 1
+        return interrupt
+
+    def write() -> None:
+        log.reopen()
+        sys.settrace(interrupt)
+        try:
+            log.emit(EVENTS[3], 0.0)
+        finally:
+            sys.settrace(None)
+
+    thread = threading.Thread(target=write, daemon=True)
+    thread.start()
+    thread.join(20.0)
+    assert not thread.is_alive()
+    assert calls > 10
+    log.emit(EVENTS[0], 0.0)
+    log.close()
+    assert "stream starts" in lines(tmp_path / "live.log")[-1]
+
+
+def test_a_folder_in_which_nothing_is_renamed_does_not_end_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    log = ProgramLog(tmp_path / "live.log", size_mb=0.001)
+    monkeypatch.setattr("os.rename", refuse)
+    for number in range(100):
+        log.emit(Notice("device_lost", f"gone {number}"), 1.0)
+    log.close()
+    assert len(lines(tmp_path / "live.log")) == 100
 
 
 def test_a_full_disk_stops_the_log_and_nothing_else(tmp_path: Path) -> None:

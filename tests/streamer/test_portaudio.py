@@ -56,3 +56,20 @@ def test_a_call_that_never_answers_does_not_keep_a_program_from_ending() -> None
         timeout=60,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "ended\n", "")
+
+
+SHUT = """
+import os, sys
+from streamer import portaudio
+
+portaudio.PortAudio()
+os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+print("still read", file=sys.stderr)
+"""
+
+
+def test_messages_are_read_while_descriptor_2_is_shut() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SHUT], cwd=REPOSITORY, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "still read\n")

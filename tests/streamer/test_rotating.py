@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import resource
 import time
@@ -16,7 +17,7 @@ import pytest
 import soundfile
 
 from streamer.audio import SAMPLE_RATE, AudioBlock
-from streamer.errors import OutputError
+from streamer.errors import OutputError, ReaderGone
 from streamer.events import (
     AudioGap,
     Event,
@@ -28,7 +29,7 @@ from streamer.events import (
     Summary,
     Word,
 )
-from streamer.rotating import HELD_EVENTS, RotatingRecorder, RotatingSink
+from streamer.rotating import HELD_EVENTS, Patience, RotatingRecorder, RotatingSink
 from streamer.rotation import Every, Keeping, Rotation
 from streamer.runner import run_inline
 from streamer.sinks import SinkGroup
@@ -267,6 +268,13 @@ class Screen:
         """Nothing to finish."""
 
 
+class Left(Screen):
+    """A reader who has left."""
+
+    def emit(self, event: Event, emitted_s: float) -> None:
+        raise ReaderGone("left")
+
+
 @pytest.mark.parametrize("ending", ["txt", "jsonl", "srt", "vtt"])
 def test_captions_go_on_in_another_file_when_there_is_room(stream: Stream, ending: str) -> None:
     sink = RotatingSink(stream.folder / f"talk.{ending}", stream.rotation)
@@ -302,6 +310,64 @@ def test_captions_go_on_in_another_file_when_there_is_room(stream: Stream, endin
     # The first file ends with what was settled of the utterance that the second has whole.
     words = [word for word in both.split() if word.startswith("word")]
     assert [word for word, _ in groupby(words)] == said
+
+
+def test_a_file_that_cannot_even_be_begun_has_one_beginning(stream: Stream) -> None:
+    sink = RotatingSink(stream.folder / "talk.jsonl", stream.rotation)
+    with full_disk(0):
+        emit(sink, StreamStarted("Mic", "small"), final("one", 1.0))
+    sink.close()
+    assert [[record["type"] for record in file] for file in stream.records()] == [
+        ["start", "final"]
+    ]
+
+
+def test_attempts_come_less_and_less_often_until_one_works() -> None:
+    now = [0.0]
+    patience = Patience(lambda: now[0])
+
+    def waits(times: int) -> Iterator[float]:
+        for _ in range(times):
+            patience.failed()
+            began = now[0]
+            while not patience.over:
+                now[0] += 1
+            yield now[0] - began
+
+    assert list(waits(7)) == [30, 60, 120, 240, 480, 600, 600]
+    patience.worked()
+    assert list(waits(2)) == [30, 60]
+
+
+def test_room_at_the_very_end_is_no_failure(stream: Stream) -> None:
+    sink = RotatingSink(stream.folder / "talk.txt", stream.rotation)
+    group = SinkGroup({"screen": Left(), "talk": sink})
+    with full_disk(0):
+        group.emit(final("one", 1.0), 1.0)
+    group.close()
+    assert stream.texts("txt") == ["one\n"]
+
+
+def test_a_disk_that_is_pulled_out_ends_neither_captions_nor_recording(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = RotatingRecorder(stream.folder / "talk.wav", stream.rotation)
+    sink = RotatingSink(stream.folder / "talk.txt", stream.rotation)
+    real = Path.stat
+
+    def stat(path: Path, **options: Any) -> Any:
+        if path.suffix in (".wav", ".txt"):
+            raise OSError(errno.EIO, "Input/output error", str(path))
+        return real(path, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "stat", stat)
+        assert push(recorder, 0.0) == []
+        emit(sink, final("one", 1.0))
+        sink.close()
+        recorder.close()
+    assert stream.texts("txt") == ["one\n"]
+    assert [soundfile.info(path).duration for path in stream.files("wav")] == [1.0]
 
 
 def test_what_was_held_goes_to_the_parts_that_it_belongs_to(stream: Stream) -> None:

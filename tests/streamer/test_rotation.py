@@ -117,10 +117,12 @@ def test_the_hour_that_comes_twice_gets_two_parts() -> None:
 def test_a_part_ends_at_a_size_of_the_newest_part_alone() -> None:
     clocks = Clocks(datetime(2026, 11, 23))
     rotation = clocks.rotation(Every(size=1_000_000))
-    rotation.wrote(999_999)
+    rotation.wrote(rotation.newest, 999_999)
     assert rotation.hear(block_at(1)).number == 1
-    rotation.wrote(1_000_000)
+    first = rotation.newest
+    rotation.wrote(first, 1_000_000)
     assert rotation.hear(block_at(2)).number == 2
+    rotation.wrote(first, 1_000_001)
     assert rotation.hear(block_at(3)).number == 2
 
 
@@ -261,6 +263,20 @@ def test_the_newest_files_are_kept_and_only_files_of_ours_go(tmp_path: Path) -> 
     # What this run made is the newest, whatever its clock says.
     kept = ["talk-19700101T000000.srt", "talk-19700102T000000.srt", "talk-20261103T000000.srt"]
     assert names(tmp_path) == sorted([*kept, *OTHERS])
+
+
+def test_what_cannot_be_deleted_keeps_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "talk-20200101T000000.srt").mkdir()
+    for day in range(1, 5):
+        (tmp_path / f"talk-2020020{day}T000000.srt").write_text("old")
+    files = files_at(tmp_path, Clocks(datetime(2026, 11, 23)), Keeping(files=2))
+    files.make(make_part(1, datetime(2026, 11, 23)))
+    files.tidy()
+    assert names(tmp_path) == [
+        "talk-20200101T000000.srt",
+        "talk-20200204T000000.srt",
+        "talk-20261123T000000.srt",
+    ]
 
 
 def test_one_file_may_be_kept(tmp_path: Path) -> None:

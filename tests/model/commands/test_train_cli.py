@@ -384,8 +384,17 @@ def test_bad_input_is_explained_without_a_traceback(
 
 def test_too_large_sizes_are_told(screen: Screen) -> None:
     clip = CLIPS.parent / "669-129074-0001.opus"
-    assert screen.run("features", clip, "--set", f"features.fft_size={10**11}") == 1
-    assert "train.py: error: there is too little memory (" in screen.log.getvalue()
+    assert screen.run("features", clip, "--set", f"features.fft_size={10**11}") == 2
+    assert "features.fft_size: must be at least window, and at most" in screen.log.getvalue()
+
+
+def test_too_little_memory_is_told(screen: Screen, monkeypatch: pytest.MonkeyPatch) -> None:
+    def extract(*_: object) -> None:
+        raise MemoryError("9 TiB")
+
+    monkeypatch.setattr("model.features.FeatureExtractor.extract", extract)
+    assert screen.run("features", CLIPS.parent / "669-129074-0001.opus") == 1
+    assert "train.py: error: there is too little memory (9 TiB)" in screen.log.getvalue()
 
 
 def test_the_folder_of_a_training_is_checked_before_the_features(

@@ -160,3 +160,17 @@ def test_no_other_engine_takes_the_place_of_one_that_cannot_run(engine: str) -> 
 def test_settings_are_checked() -> None:
     with pytest.raises(RangeError, match="device"):
         Execution(device=-1)
+
+
+@pytest.mark.parametrize("error", [ImportError("libz.so.9: not found"), AttributeError("no api")])
+def test_a_runtime_that_cannot_be_loaded_is_told(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def load(name: str) -> Any:
+        raise error
+
+    monkeypatch.setattr(execution, "import_module", load)
+    for engine in ("auto", "onnx", *GPU_ENGINES):
+        assert f"cannot be loaded ({error}); remove the folder .venv" in unusable(engine)
+    with pytest.raises(EngineError, match=r"--engine auto: ONNX Runtime .* cannot be loaded"):
+        load_engine(toy_bundle())

@@ -160,16 +160,16 @@ def test_a_wrong_pace_and_losses_are_told() -> None:
 def test_a_microphone_on_the_second_channel_alone_is_found() -> None:
     sounds = system([STEREO], talk, live=[1])
     level, channels = listen(sounds, STEREO, clock=SteadyClock())
-    assert "silent" in level.text
-    assert (channels.status, "channel 2 of 2" in channels.text) == ("failure", True)
-    assert sounds.asked == [(48_000, 1), (48_000, 2)]
+    assert level.status == "ok"
+    assert (channels.status, "channel 2 of 2" in channels.text) == ("ok", True)
+    assert sounds.asked == [(48_000, 2)]
 
 
 def test_channels_that_all_carry_sound_need_no_word() -> None:
-    refusing = system([STEREO], talk, refused=[1])
+    refusing = system([STEREO], talk, refused=[2])
     for sounds in (system([STEREO], talk), refusing):
         assert [each.check for each in listen(sounds, STEREO, clock=SteadyClock())] == ["level"]
-    assert refusing.asked == [(48_000, 1), (48_000, 2)]
+    assert refusing.asked[:2] == [(48_000, 2), (48_000, 1)]
 
 
 def test_an_input_is_found_again_by_its_name() -> None:

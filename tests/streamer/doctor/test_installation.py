@@ -107,6 +107,11 @@ def test_a_folder_that_is_yet_to_be_made_is_judged_by_the_one_above(tmp_path: Pa
     assert (refused.status, f"chown $USER {tmp_path}" in refused.remedy) == ("failure", True)
 
 
+def test_a_folder_that_captions_would_not_make_is_told(tmp_path: Path) -> None:
+    finding = only(check_places({"--record": tmp_path / "not/yet"}, lambda folder: 2000))
+    assert (finding.status, f"mkdir -p {tmp_path}/not/yet" in finding.remedy) == ("failure", True)
+
+
 def test_a_port_that_is_taken_is_told() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

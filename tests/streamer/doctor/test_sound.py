@@ -113,3 +113,9 @@ def test_a_server_that_cannot_be_asked_is_still_seen(tmp_path: Path) -> None:
         tmp_path, {"run/user/7/pipewire-0": ""}, environment={"XDG_RUNTIME_DIR": "/run/user/7"}
     )
     assert "pipewire-0" in only(check_server(machine)).text
+
+
+def test_a_server_that_is_named_and_does_not_answer_is_told(tmp_path: Path) -> None:
+    machine = host(tmp_path, environment={"PULSE_SERVER": "unix:/run/pulse/native"})
+    finding = only(check_server(machine))
+    assert (finding.status, "unix:/run/pulse/native" in finding.text) == ("warning", True)
