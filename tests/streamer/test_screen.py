@@ -111,6 +111,8 @@ def test_files_go_on_while_the_screen_stands_still(tmp_path: Path) -> None:
     stopped = StoppedScreen()
     screen = BackgroundSink(stopped, patient=False, waiting=5)
     group = SinkGroup({"screen": screen, "talk": open_sink(tmp_path / "talk.txt")})
+    group.emit(status(0), 0.0)
+    assert stopped.reached.wait(PATIENCE_S)
     for number in range(100):
         group.emit(partial(f"said {number}"), 0.0)
         group.emit(final(number), 0.0)
@@ -233,7 +235,8 @@ from streamer.errors import OutputError
 screen = BackgroundSink(PlainWriter(sys.stdout), patient=False, waiting=10, patience_s=0.2)
 group = SinkGroup({"screen": screen, "talk": open_sink(Path(sys.argv[1]))})
 for number in range(3000):
-    group.emit(FinalTranscript(number, "word " * 10, (), 0.0, 1.0, 1.0, "silence"), 0.0)
+    words = 10 if number else 100_000  # more at once than any terminal holds back
+    group.emit(FinalTranscript(number, "word " * words, (), 0.0, 1.0, 1.0, "silence"), 0.0)
 try:
     group.close()
 except OutputError as error:
