@@ -235,7 +235,7 @@ from streamer.errors import OutputError
 screen = BackgroundSink(PlainWriter(sys.stdout), patient=False, waiting=10, patience_s=0.2)
 group = SinkGroup({"screen": screen, "talk": open_sink(Path(sys.argv[1]))})
 for number in range(3000):
-    words = 10 if number else 100_000  # more at once than any terminal holds back
+    words = 10 if number < 2999 else 100_000  # more at once than any terminal holds back
     group.emit(FinalTranscript(number, "word " * words, (), 0.0, 1.0, 1.0, "silence"), 0.0)
 try:
     group.close()
