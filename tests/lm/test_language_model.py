@@ -100,7 +100,13 @@ def test_known_words_are_read_from_compressed_files(
 ) -> None:
     path = tmp_path / "tiny.arpa.packed"
     path.write_bytes(compress(ARPA.encode()))
-    assert LanguageModel.load(path).words == ["cat", "hut", "sat", "the"]
+    try:
+        model = LanguageModel.load(path)
+    except LanguageModelError as error:
+        if "support was not compiled in" not in str(error):
+            raise
+        pytest.skip("KenLM was compiled without the library of this format")
+    assert model.words == ["cat", "hut", "sat", "the"]
 
 
 def test_a_list_of_another_model_is_refused_with_a_word_of_it(arpa: Path, tmp_path: Path) -> None:
