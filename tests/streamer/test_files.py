@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,17 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.files import WholeTextFile, has_room
-
-
-@contextmanager
-def full_disk(most: int) -> Iterator[None]:
-    """Let no file of this process become larger."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+from tests.streamer.disks import full_disk
 
 
 @given(

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
-import resource
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -33,6 +31,7 @@ from streamer.rotating import HELD_EVENTS, Patience, RotatingRecorder, RotatingS
 from streamer.rotation import Every, Keeping, Rotation
 from streamer.runner import run_inline
 from streamer.sinks import SinkGroup
+from tests.streamer.disks import full_disk
 from tests.streamer.tone_speech import BlockSource, blocks, caption_stream, say, silence
 
 STATUS = Status(1.0, -30.0, 0.0, 0.0, False)
@@ -82,17 +81,6 @@ def final(text: str, start_s: float, number: int = 1) -> FinalTranscript:
 def emit(sink: RotatingSink, *events: Event) -> None:
     for event in events:
         sink.emit(event, 1.0)
-
-
-@contextmanager
-def full_disk(most: int) -> Iterator[None]:
-    """Let no file of this process become larger."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 # Captions
