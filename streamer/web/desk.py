@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from streamer.events import Summary
 from streamer.web.errors import Busy
 from streamer.web.metrics import Metrics
 
@@ -34,13 +33,11 @@ class Seat:
     Attributes:
         kind: What it is used for.
         reason: Why it was left, for the metrics: ``finished`` or another short name.
-        summary: The accounts of what was transcribed, once they are known.
         end: Called when the server stops, to end what the seat is used for.
     """
 
     kind: str
     reason: str = "failed"
-    summary: Summary | None = None
     end: Callable[[], None] | None = None
 
 
@@ -93,7 +90,7 @@ class SessionDesk:
             with self._change:
                 self._used.discard(seat)
                 self._change.notify_all()
-            self._metrics.session_ended(kind, seat.reason, seat.summary)
+            self._metrics.session_ended(kind, seat.reason)
 
     @contextmanager
     def lingering(self, leave: Callable[[], None]) -> Iterator[None]:

@@ -323,9 +323,10 @@ class LiveHub:
             self._go_on_keeping()
             self._metrics.session_started("live")
             try:
-                ThreadedRunner(source, stream, sink, self._ring_s).run()
+                with self._metrics.following("live", stream.summary):
+                    ThreadedRunner(source, stream, sink, self._ring_s).run()
             finally:
-                self._metrics.session_ended("live", "finished", stream.summary())
+                self._metrics.session_ended("live", "finished")
                 self._metrics.lag("live", None)
         return isinstance(source, MicrophoneSource)
 

@@ -7,6 +7,9 @@ programs of a process share.  No label has a value that a client chooses.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 from prometheus_client import (
     CollectorRegistry,
@@ -29,6 +32,24 @@ REQUEST_SECONDS = (0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0, 600.0)
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 """Those that are told apart; a client may send any other word."""
 
+NOTHING = Summary(0.0, 0.0, 0.0, 0.0, 0, 0, 0)
+"""The accounts of a session that has heard nothing yet."""
+
+
+@dataclass(eq=False)
+class _Followed:
+    """A session that goes on.
+
+    Attributes:
+        kind: As it began.
+        accounts: Returns its accounts so far.
+        counted: What of them is in the counts.
+    """
+
+    kind: str
+    accounts: Callable[[], Summary]
+    counted: Summary = NOTHING
+
 
 class Metrics:
     """Counts sessions, their audio and their words, and requests; safe from any thread.
@@ -40,6 +61,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry(auto_describe=True)
         self._lags: dict[str, float] = {}
+        self._followed: set[_Followed] = set()
         self._change = threading.Lock()
         self._scrape = threading.Lock()
         ProcessCollector(registry=self.registry)
@@ -52,24 +74,35 @@ class Metrics:
         self._at_work.labels(kind).inc()
         self._begun.labels(kind).inc()
 
-    def session_ended(self, kind: str, reason: str, summary: Summary | None) -> None:
+    def session_ended(self, kind: str, reason: str) -> None:
         """Count a session that began before and has ended.
 
         Args:
             kind: As it began.
             reason: A short name, such as ``finished``, ``failed`` or ``gone``.
-            summary: Its accounts, if there are any.
         """
         self._at_work.labels(kind).dec()
         self._ended.labels(kind, reason).inc()
-        if summary is None:
-            return
-        self._audio.labels(kind).inc(summary.audio_s)
-        self._computing.labels(kind).inc(summary.rtf * summary.audio_s)
-        self._lost.labels(kind).inc(summary.lost_s)
-        self._finals.labels(kind).inc(summary.utterances)
-        self._words.labels(kind).inc(summary.words)
-        self._rtf.labels(kind).set(summary.rtf)
+
+    @contextmanager
+    def following(self, kind: str, accounts: Callable[[], Summary]) -> Iterator[None]:
+        """Count what a session hears and says for as long as the context lasts.
+
+        Live captions may go on for months, so each exposition counts how far they are.
+
+        Args:
+            kind: As it began.
+            accounts: Returns its accounts so far; called from any thread.
+        """
+        session = _Followed(kind, accounts)
+        with self._change:
+            self._followed.add(session)
+        try:
+            yield
+        finally:
+            with self._change:
+                self._followed.discard(session)
+                self._count(session)
 
     def refused(self, kind: str) -> None:
         """Count a session for which there was no place."""
@@ -120,6 +153,7 @@ class Metrics:
             self._recordings.set(recordings)
             self._model.clear()
             self._model.labels(model).set(1)
+            self._count_followed()
             return generate_latest(self.registry)
 
     def _add_sessions(self) -> None:
@@ -141,14 +175,15 @@ class Metrics:
     def _add_audio(self) -> None:
         kind, own = ("kind",), self.registry
         self._audio = Counter(
-            "captioner_audio_seconds", "Audio of sessions that ended.", kind, registry=own
+            "captioner_audio_seconds", "Audio that sessions heard.", kind, registry=own
         )
         self._computing = Counter(
             "captioner_computing_seconds", "Computing for that audio.", kind, registry=own
         )
         self._rtf = Gauge(
             "captioner_rtf",
-            "Computing for each second of audio, of the session that ended last.",
+            "Computing for each second of audio since a session began: the most of those at "
+            "work, or else of the one that ended last.",
             kind,
             registry=own,
         )
@@ -171,6 +206,27 @@ class Metrics:
             buckets=REQUEST_SECONDS,
             registry=own,
         )
+
+    def _count_followed(self) -> None:
+        with self._change:
+            # The slowest one comes last, so that its factor is the one that is told.
+            for session in sorted(self._followed, key=lambda session: session.accounts().rtf):
+                self._count(session)
+
+    def _count(self, session: _Followed) -> None:
+        """Count what a session has done since it was counted before."""
+        before, now = session.counted, session.accounts()
+        session.counted = now
+        computing_s = now.rtf * now.audio_s - before.rtf * before.audio_s
+        for counter, more in (
+            (self._audio, now.audio_s - before.audio_s),
+            (self._computing, max(0.0, computing_s)),  # it may round to less than before
+            (self._lost, now.lost_s - before.lost_s),
+            (self._finals, now.utterances - before.utterances),
+            (self._words, now.words - before.words),
+        ):
+            counter.labels(session.kind).inc(more)
+        self._rtf.labels(session.kind).set(now.rtf)
 
     def _most_lag(self) -> float:
         with self._change:

@@ -16,7 +16,7 @@ from simple_websocket import ConnectionClosed, Server
 
 from model.errors import CaptionerError
 from streamer.errors import ReaderGone
-from streamer.events import Event, FinalTranscript, Notice, Status, StreamStarted, Summary
+from streamer.events import Event, FinalTranscript, Notice, Status, StreamStarted
 from streamer.runner import ThreadedRunner
 from streamer.web.body import read_json, read_object
 from streamer.web.desk import Seat
@@ -83,10 +83,9 @@ class StreamRequest:
 class SocketSink:
     """Sends events to a client, and what of them is kept to the keeper."""
 
-    def __init__(self, socket: Server, keeper: Keeper, seat: Seat) -> None:
+    def __init__(self, socket: Server, keeper: Keeper) -> None:
         self._socket = socket
         self._keeper = keeper
-        self._seat = seat
         self.lag: Callable[[float], None] = lambda lag_s: None
 
     def emit(self, event: Event, emitted_s: float) -> None:
@@ -100,8 +99,6 @@ class SocketSink:
             return
         if isinstance(event, FinalTranscript):
             self._keeper.add(event)
-        if isinstance(event, Summary):
-            self._seat.summary = event
         try:
             self.send(event_record(event, emitted_s))
             if isinstance(event, Notice) and event.kind == KEEPING_ENDED:
@@ -151,11 +148,11 @@ class StreamSession:
         self._keeper = Keeper(parts.shelf, "microphone", remembered_s)
         ring_s = parts.settings.audio.ring_s
         self._source = SocketSource("browser", wanted.rate, web.longest_s, ring_s)
-        self._sink = SocketSink(socket, self._keeper, seat)
+        self._sink = SocketSink(socket, self._keeper)
         self._sink.lag = lambda lag_s: self._metrics.lag(self._key, lag_s)
         self._key = f"stream-{id(self)}"
-        stream = self._models.stream(self._keeper)
-        self._runner = ThreadedRunner(self._source, stream, self._sink, ring_s)
+        self._stream = self._models.stream(self._keeper)
+        self._runner = ThreadedRunner(self._source, self._stream, self._sink, ring_s)
         self._captions = threading.Thread(target=self._caption, name="captions", daemon=True)
         self._from_beginning = wanted.keep
         self._timely_s = 0.0
@@ -168,16 +165,17 @@ class StreamSession:
         self._sink.send(event_record(StreamStarted("browser", self._models.name), 0.0))
         for notice in self._models.notices:
             self._sink.send(event_record(notice, 0.0))
-        self._captions.start()
-        self._idle_at = time.monotonic() + IDLE_S
-        try:
-            self._receive()
-        except ConnectionClosed:
-            self._seat.reason = "gone"
-        finally:
-            self._source.finish()
-            self._captions.join()
-            self._metrics.lag(self._key, None)
+        with self._metrics.following("stream", self._stream.summary):
+            self._captions.start()
+            self._idle_at = time.monotonic() + IDLE_S
+            try:
+                self._receive()
+            except ConnectionClosed:
+                self._seat.reason = "gone"
+            finally:
+                self._source.finish()
+                self._captions.join()
+                self._metrics.lag(self._key, None)
 
     def wait_for_keep(self) -> None:
         """Let the client decide, for a while, to keep what was heard."""

@@ -71,6 +71,18 @@ export function sendJson(method, path, body) {
   return request(path, { method, headers, body: JSON.stringify(body) });
 }
 
+/**
+ * Go where the server asks for its token if it lets this browser in no more: of a WebSocket that
+ * was refused, a page is not told why.
+ */
+export async function checkLetIn() {
+  try {
+    await request("/", { method: "HEAD" });
+  } catch {
+    // Not reached: who wanted the WebSocket says so.
+  }
+}
+
 /** Return the address of a WebSocket of this server. */
 export function socketUrl(path) {
   const url = new URL(path, location.href);

@@ -1,6 +1,6 @@
 // The live page: the captions of the machine's microphone, through lost connections.
 
-import { announce, copyText, formatTime, sendJson, socketUrl } from "./api.js";
+import { announce, checkLetIn, copyText, formatTime, sendJson, socketUrl } from "./api.js";
 import { CaptionView, largeType, showLevel } from "./captions.js";
 import { Reconnecting } from "./reconnecting.js";
 
@@ -135,5 +135,6 @@ const feed = new Reconnecting(address, {
   message: take,
   waiting: (seconds) => show("waiting", `Connection lost, trying again in ${Math.ceil(seconds)} s`),
   trying: () => show("waiting", "Connecting"),
+  refused: checkLetIn,
 });
 feed.open();

@@ -8,12 +8,13 @@ export class Reconnecting {
   /**
    * @param {() => string} address Asked at every try, so that it can say what was had already.
    * @param {{message: (event: object) => void, waiting: (seconds: number) => void,
-   *   trying: () => void}} handlers
+   *   trying: () => void, refused: () => void}} handlers `refused`: closed before it was open.
    */
   constructor(address, handlers) {
     this.address = address;
     this.handlers = handlers;
     this.tries = 0;
+    this.opened = false;
     this.socket = null;
     this.timer = null;
     this.watch = null;
@@ -30,6 +31,8 @@ export class Reconnecting {
     this.handlers.trying();
     const socket = new WebSocket(this.address());
     this.socket = socket;
+    this.opened = false;
+    socket.addEventListener("open", () => (this.opened = true));
     socket.addEventListener("message", (message) => this.#take(socket, message));
     socket.addEventListener("close", () => this.#closed(socket));
   }
@@ -52,6 +55,7 @@ export class Reconnecting {
     this.socket = null;
     clearTimeout(this.watch);
     socket.close();
+    if (!this.opened) this.handlers.refused();
     const seconds = waitFor(this.tries++);
     this.handlers.waiting(seconds);
     this.timer = setTimeout(() => this.open(), seconds * 1000);

@@ -1,6 +1,6 @@
 // One stream of audio to the server and the captions that come back.
 
-import { socketUrl } from "./api.js";
+import { checkLetIn, socketUrl } from "./api.js";
 
 const MOST_UNSENT_S = 10; // audio that may wait for a slow connection; more is given up
 
@@ -118,7 +118,8 @@ export class Session {
   }
 
   #closed() {
-    if (this.begun) this.handlers.closed({ text: this.#lostText(), early: !this.complete });
+    if (!this.begun) checkLetIn();
+    else this.handlers.closed({ text: this.#lostText(), early: !this.complete });
   }
 
   #lostText() {

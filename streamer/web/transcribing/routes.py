@@ -48,6 +48,7 @@ def transcribe() -> Response:
         source = DecodedUpload(file, wish.title or NAME, limits, has_gone(request))
         stack.enter_context(source)
         work = stack.enter_context(Transcription(parts, source, wish, seat))
+        stack.enter_context(parts.metrics.following(seat.kind, work.accounts))
         if wish.form != "jsonl":
             return _whole(work, wish)
         response = Response(_lines(work), mimetype=MEDIA_TYPES["jsonl"])

@@ -72,6 +72,10 @@ class Transcription:
             return Busy("the server is being stopped; send the file again when it is back")
         return self._source.trouble
 
+    def accounts(self) -> Summary:
+        """Return the accounts so far."""
+        return self._stream.summary()
+
     def end(self) -> None:
         """End soon with what was heard; may be called from any thread."""
         self._ended = True
@@ -100,7 +104,7 @@ class Transcription:
             except CaptionerError as error:
                 yield Notice("keeping_failed", str(error), "error"), emitted_s
         if isinstance(event, Summary):
-            self.summary = self._seat.summary = event
+            self.summary = event
             self._seat.reason = "failed" if self.trouble else "finished"
             if self._ended:
                 yield Notice("stopped", str(self.trouble), "error"), emitted_s
@@ -109,6 +113,5 @@ class Transcription:
         if self.summary is not None:
             return
         self._seat.reason = "gone"
-        self._seat.summary = self._stream.summary()
         if self._kept is not None:
             self._kept.discard()

@@ -74,6 +74,18 @@ class Browser:
 
         self.wait(clicked, f"{selector} never could be clicked")
 
+    def download(self, selector: str, folder: Path) -> Path:
+        """Click a link, and return the file that comes into an empty folder, once it is whole."""
+        allowed = {"behavior": "allow", "downloadPath": str(folder)}
+        self.driver.execute_cdp_cmd("Browser.setDownloadBehavior", allowed)
+        self.click(selector)
+
+        def whole() -> Path | None:
+            files = [path for path in folder.iterdir() if not path.name.startswith(".")]
+            return next((path for path in files if path.suffix != ".crdownload"), None)
+
+        return self.wait(whole, f"{selector} never gave a file")
+
     def shown(self, selector: str) -> WebElement | None:
         """Return the first visible element of a selector, or None."""
         return next((found for found in self.all(selector) if found.is_displayed()), None)

@@ -7,6 +7,7 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -377,6 +378,20 @@ def test_what_is_downloaded_is_what_stands_there(talk: str, browser: Browser) ->
     samples, rate = soundfile.read(io.BytesIO(got["Audio"][0]))
     assert rate == 16_000
     assert len(samples) / rate == pytest.approx(8.155, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("place", "name"), [(1, "The house of Jos.srt"), (5, "The house of Jos.wav")]
+)
+def test_a_click_brings_the_file_by_the_title(
+    place: int, name: str, talk: str, browser: Browser, tmp_path: Path
+) -> None:
+    link = f"#downloads a:nth-child({place})"
+    wanted, _ = fetch(str(browser.find(link).get_attribute("href")))
+    file = browser.download(link, tmp_path)
+    assert file.name == name
+    assert file.read_bytes() == wanted
+    assert browser.complaints() == []
 
 
 def test_a_recording_is_deleted_only_when_that_is_confirmed(

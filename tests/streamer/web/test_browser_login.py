@@ -46,3 +46,22 @@ def test_a_page_whose_cookie_has_gone_asks_for_the_token_again(
     browser.driver.delete_all_cookies()
     browser.find("#query").send_keys("word")
     browser.wait(lambda: browser.driver.current_url.endswith("/login"))
+
+
+def test_a_live_page_whose_cookie_has_gone_does_not_try_for_ever(
+    guarded: Site, browser: Browser
+) -> None:
+    browser.open(f"{guarded.url}?token={guarded.token}")
+    browser.wait_text("#connection", "No microphone")
+    browser.driver.delete_all_cookies()
+    guarded.services.live.disconnect_all()
+    browser.wait(lambda: browser.driver.current_url.endswith("/login"))
+
+
+def test_who_may_not_record_any_more_is_asked_for_the_token(
+    guarded: Site, browser: Browser
+) -> None:
+    browser.open(f"{guarded.url}record?token={guarded.token}")
+    browser.driver.delete_all_cookies()
+    browser.click("#start")
+    browser.wait(lambda: browser.driver.current_url.endswith("/login"))

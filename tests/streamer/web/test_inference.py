@@ -43,14 +43,14 @@ def test_the_alignment_holds_both_texts_and_as_many_errors_as_the_rates_count(
 
 
 def test_every_recording_of_the_manifest_is_there_with_its_attribution(
-    client: FlaskClient,
+    site: Site, client: FlaskClient
 ) -> None:
     shown = client.get("/api/inference").get_json()
     rows = read_manifest(MANIFEST)
     assert [clip["id"] for clip in shown["clips"]] == [row.audio.stem for row in rows]
     credits = {clip["corpus"]: clip["credit"] for clip in shown["clips"]}
     assert "CC BY 4.0" in credits["librispeech"] and "CC0" in credits["commonvoice"]
-    assert shown["model"] == "english-4"
+    assert shown["model"] == site.services.models.name
     assert "Test clips" in client.get("/inference").text
 
 

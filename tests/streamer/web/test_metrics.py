@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import threading
+import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import requests
 from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
+from websocket import create_connection
 
 from model.errors import CaptionerError
 from streamer.events import Summary
 from streamer.web.metrics import Metrics
-from tests.streamer.web.conftest import Site
+from tests.streamer.web.conftest import ROOT, Site, running_site
 
 CLIP = Path(__file__).parents[2] / "data/speech/common_voice_en_17369372.opus"
+GIVEN_UP_S = 60.0
 SUMMARY = Summary(10.0, 8.0, 0.5, 0.2, 3, 20, 40)
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -33,28 +37,58 @@ def read(metrics: Metrics) -> Samples:
     return parsed(metrics.exposition("tiny", seats=6, taken=1, recordings=4).decode())
 
 
+def changing(samples: Samples) -> Samples:
+    """Return what changes by itself: what the process uses."""
+    return {key: found for key, found in samples.items() if key[0].startswith("process_")}
+
+
 def value(samples: Samples, name: str, **labels: str) -> float:
     return samples[f"captioner_{name}", tuple(sorted(labels.items()))]
 
 
-def test_a_session_is_counted_while_it_goes_on_and_when_it_ends() -> None:
+def test_a_session_is_counted_when_it_begins_and_when_it_ends() -> None:
     metrics = Metrics()
     metrics.session_started("stream")
     metrics.session_started("stream")
     assert value(read(metrics), "sessions", kind="stream") == 2
-    metrics.session_ended("stream", "finished", SUMMARY)
-    metrics.session_ended("stream", "gone", None)
+    metrics.session_ended("stream", "finished")
+    metrics.session_ended("stream", "gone")
     found = read(metrics)
     assert value(found, "sessions", kind="stream") == 0
     assert value(found, "sessions_begun_total", kind="stream") == 2
     assert value(found, "sessions_ended_total", kind="stream", reason="finished") == 1
     assert value(found, "sessions_ended_total", kind="stream", reason="gone") == 1
+
+
+def test_what_a_session_does_is_counted_while_it_goes_on_and_once() -> None:
+    metrics, so_far = Metrics(), [Summary(4.0, 3.0, 0.25, 0.5, 1, 6, 12)]
+    with metrics.following("stream", lambda: so_far[-1]):
+        found = read(metrics)
+        assert value(found, "audio_seconds_total", kind="stream") == 4
+        assert value(found, "lost_seconds_total", kind="stream") == 0.25
+        assert value(found, "rtf", kind="stream") == 0.5
+        assert read(metrics) | changing(found) == found
+        so_far.append(SUMMARY)
+    found = read(metrics)
     assert value(found, "audio_seconds_total", kind="stream") == 10
     assert value(found, "computing_seconds_total", kind="stream") == 2
     assert value(found, "lost_seconds_total", kind="stream") == 0.5
     assert value(found, "finals_total", kind="stream") == 3
     assert value(found, "words_total", kind="stream") == 20
     assert value(found, "rtf", kind="stream") == 0.2
+
+
+def test_the_slowest_session_at_work_tells_the_factor_and_all_count() -> None:
+    metrics = Metrics()
+    slow, fast = (Summary(10.0, 8.0, 0.0, rtf, 1, 2, 3) for rtf in (0.5, 0.1))
+    with metrics.following("stream", lambda: slow):
+        with metrics.following("stream", lambda: fast):
+            assert value(read(metrics), "rtf", kind="stream") == 0.5
+        found = read(metrics)
+        assert value(found, "rtf", kind="stream") == 0.5
+        assert value(found, "computing_seconds_total", kind="stream") == 6
+    with metrics.following("stream", lambda: fast):
+        assert value(read(metrics), "rtf", kind="stream") == 0.1
 
 
 def test_the_most_lag_is_that_of_a_session_that_goes_on() -> None:
@@ -109,16 +143,18 @@ def test_counting_from_many_threads_loses_nothing() -> None:
     metrics = Metrics()
 
     def work() -> None:
-        for _ in range(200):
+        for _ in range(50):
             metrics.session_started("stream")
-            metrics.session_ended("stream", "finished", SUMMARY)
+            with metrics.following("stream", lambda: SUMMARY):
+                metrics.exposition("tiny", 1, 1, 0)
+            metrics.session_ended("stream", "finished")
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert value(read(metrics), "words_total", kind="stream") == 4 * 200 * 20
+    assert value(read(metrics), "words_total", kind="stream") == 4 * 50 * 20
 
 
 def scraped(site: Site) -> Samples:
@@ -144,6 +180,33 @@ def test_a_server_counts_what_it_transcribes_by_templates_of_routes(site: Site) 
     assert value(found, "requests_total", method="GET", route="unknown", status="404") == 1
     assert value(found, "model_info", model=site.services.models.name) == 1
     assert secret not in str(found)
+
+
+def scraped_until(site: Site, *names: str, kind: str) -> Samples:
+    """Return the counts once all of some are above nothing for a kind of session."""
+    until = time.monotonic() + GIVEN_UP_S
+    while True:
+        found = scraped(site)
+        counts = [found.get((f"captioner_{name}", (("kind", kind),)), 0.0) for name in names]
+        if all(counts):
+            return found
+        assert time.monotonic() < until, dict(zip(names, counts, strict=True))
+        time.sleep(0.1)
+
+
+def test_what_is_heard_now_is_counted_now(tmp_path: Path) -> None:
+    names = ("audio_seconds_total", "computing_seconds_total", "rtf")
+    with running_site(tmp_path / "data") as site:
+        site.play_live(ROOT / "demo/librispeech.flac")
+        assert value(scraped_until(site, *names, kind="live"), "sessions", kind="live") == 1
+        address = f"{site.ws_url}api/stream?rate=16000"
+        with closing(create_connection(address, timeout=GIVEN_UP_S)) as client:
+            client.send_binary(bytes(32_000))
+            client.send('{"type":"lost","samples":8000}')
+            client.send_binary(bytes(32_000))
+            found = scraped_until(site, *names, "lost_seconds_total", kind="stream")
+            assert value(found, "sessions", kind="stream") == 1
+            assert value(found, "lost_seconds_total", kind="stream") == 0.5
 
 
 def test_a_server_that_is_well_says_so(site: Site) -> None:

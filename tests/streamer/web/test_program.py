@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import re
 import signal
@@ -9,14 +11,20 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
+import requests
+import soundfile
+from websocket import WebSocket, create_connection
+
+from tests.streamer.web.test_streaming import wait_until
 
 ROOT = Path(__file__).parents[3]
+CLIP = ROOT / "tests/data/speech/669-129074-0011.opus"
 GIVEN_UP_S = 120
 
 
@@ -47,6 +55,60 @@ def serving(*arguments: str | Path) -> Iterator[tuple[str, str]]:
         program.send_signal(signal.SIGINT)
         out, err = program.communicate(timeout=GIVEN_UP_S)
     assert (program.returncode, out, err) == (0, "", "")
+
+
+@contextmanager
+def running(*arguments: str | Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run the program until it is killed; yield it and its address."""
+    program = start("--port", "0", "--wav", ROOT / "demo" / "librispeech.flac", *arguments)
+    with program:
+        assert program.stdout is not None
+        try:
+            yield program, program.stdout.readline().split()[2]
+        finally:
+            program.kill()
+
+
+def is_kept_live(url: str) -> bool:
+    """Ask that the live captions be kept; return whether they are."""
+    answer = requests.post(f"{url}api/live/keep", json={"keep": True}, timeout=GIVEN_UP_S)
+    return answer.ok
+
+
+def first_final(client: WebSocket) -> str:
+    """Return the text of the next final with words that a WebSocket tells."""
+    while message := json.loads(client.recv()):
+        if message["type"] == "final" and message["text"]:
+            return str(message["text"])
+    raise AssertionError("it ended")
+
+
+def test_a_killed_program_has_what_it_kept_at_its_next_start(tmp_path: Path) -> None:
+    """Two recordings are being made when it is killed: of a client, and of the live captions."""
+    folder, (samples, _) = tmp_path / "data", soundfile.read(CLIP, dtype="int16")
+    with running("--data", folder) as (program, url):
+        wait_until(lambda: is_kept_live(url))
+        sockets = url.replace("http", "ws", 1)
+        with (
+            closing(create_connection(f"{sockets}api/live", timeout=GIVEN_UP_S)) as live,
+            closing(create_connection(f"{sockets}api/stream?keep=true", timeout=GIVEN_UP_S)) as own,
+        ):
+            own.send_binary(samples.tobytes() + bytes(64_000))
+            said = first_final(own)
+            first_final(live)
+            program.kill()
+            program.wait(GIVEN_UP_S)
+    with serving("--data", folder) as (url, _):
+        found = requests.get(f"{url}api/recordings", timeout=GIVEN_UP_S).json()["recordings"]
+        recordings = {one["origin"]: one for one in found}
+        assert {one["state"] for one in found} == {"interrupted"}
+        assert recordings["microphone"]["text"].startswith(said)
+        assert recordings["microphone"]["duration_s"] > len(said.split()) / 8
+        assert recordings["live"]["text"]
+        for one in found:
+            address = f"{url}api/recordings/{one['id']}/audio"
+            audio, rate = soundfile.read(io.BytesIO(requests.get(address, timeout=60).content))
+            assert len(audio) / rate == pytest.approx(one["duration_s"], abs=1e-3)
 
 
 def status_of(url: str, token: str = "") -> int:

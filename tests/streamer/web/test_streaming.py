@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -27,7 +26,6 @@ from streamer.replay import WavReplaySource
 from streamer.runner import run_inline
 from streamer.settings import LiveSettings, WebSettings
 from streamer.web import streaming
-from streamer.web.desk import Seat
 from streamer.web.keeping import Keeper
 from streamer.web.library.library import Library
 from streamer.web.streaming import SocketSink
@@ -226,7 +224,7 @@ class Gone:
 def test_only_what_is_kept_goes_on_without_its_client(kept: bool, tmp_path: Path) -> None:
     library = Library.open(tmp_path)
     keeper = Keeper(library, "microphone", 10.0)
-    sink = SocketSink(cast(Server, Gone()), keeper, cast(Seat, SimpleNamespace()))
+    sink = SocketSink(cast(Server, Gone()), keeper)
     if kept:
         keeper.keep("", "toy")
     for place in range(2):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -11,6 +14,7 @@ from model.bundle import load_bundle, save_bundle
 from streamer.web.learning.job import JobRecord
 from streamer.web.learning.registry import LearnedModel
 from streamer.web.learning.run_folder import Course
+from streamer.web.learning.runner import JobRunner
 from tests.streamer.web.browsing import Browser, open_browser
 from tests.streamer.web.conftest import ROOT, Site
 from tests.streamer.web.learning.test_learning_routes import kept
@@ -45,7 +49,7 @@ def learned(site: Site, name: str) -> None:
         LearnedModel(
             name,
             "2026-01-02T03:04:05+00:00",
-            "english-4",
+            site.services.models.name,
             2.5,
             40,
             ("a", "b"),
@@ -73,13 +77,14 @@ def test_what_is_learned_from_is_shown_and_a_training_offered(site: Site, browse
 
 
 def test_a_model_is_used_rolled_back_and_deleted(site: Site, browser: Browser) -> None:
+    shipped = site.services.models.name
     learned(site, "mine-1")
     browser.open(site.url + "learn")
     mine, own = "[data-name='mine-1']", "[data-name='shipped']"
     browser.wait_text(mine, "50.0 %")
     assert "25.0 %" in browser.text(mine) and "better than chance" in browser.text(mine)
     assert "was deleted since" in browser.text(mine)
-    assert "50 % of the trained weights, 50 % of those of english-4" in browser.text(mine)
+    assert f"50 % of the trained weights, 50 % of those of {shipped}" in browser.text(mine)
     assert "in use" in browser.text(own)
     browser.click(f"{mine} .primary")
     browser.wait_text(mine, "in use")
@@ -88,12 +93,83 @@ def test_a_model_is_used_rolled_back_and_deleted(site: Site, browser: Browser) -
     browser.wait_text("#rollback", "the program's own model")
     browser.click("#rollback")
     browser.wait_text(own, "in use")
-    assert site.services.models.name == "english-4"
+    assert site.services.models.name == shipped
     browser.script("document.getElementById('messages').replaceChildren()")
     browser.click(f"{mine} .danger")
     browser.click("dialog .danger")
     browser.wait(lambda: not browser.all(mine))
     assert site.services.learning.models() == ()
+    assert browser.complaints() == []
+
+
+def test_what_was_corrected_is_downloaded_as_training_data(
+    site: Site, browser: Browser, tmp_path: Path
+) -> None:
+    for text in ("ab cab", "cab ab"):
+        kept(site, text)
+    browser.open(site.url + "learn")
+    archive = browser.download("#export", tmp_path)
+    assert archive.name == "corrections.zip"
+    with zipfile.ZipFile(archive) as file:
+        assert file.testzip() is None
+        assert {"README.txt", "train.jsonl"} <= set(file.namelist())
+    assert browser.complaints() == []
+
+
+class Pretended:
+    """Stands for the runner of a training: what the page is told of it is set by hand."""
+
+    def __init__(self, record: JobRecord) -> None:
+        self.record = record
+        self.course = Course()
+
+    def stop(self) -> None:
+        self.record = replace(self.record, stopping=True)
+
+    def end(self, why: str, patience_s: float) -> None: ...
+
+
+def test_a_training_is_begun_and_followed_while_it_runs(
+    site: Site, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learning, asked = site.services.learning, []
+    record = JobRecord("mine-5", "2026-01-02T03:04:05+00:00", 2.5, "models/default", "english")
+    pretended = Pretended(record)
+
+    def train(minutes: float) -> None:
+        asked.append(minutes)
+        learning._runner = cast(JobRunner, pretended)
+
+    monkeypatch.setattr(learning, "train", train)
+    for number in range(2):
+        kept(site, "cab" + "a" * number)
+    browser.open(site.url + "learn")
+    browser.wait(lambda: browser.shown("#train"))
+    browser.find("#minutes").clear()
+    browser.find("#minutes").send_keys("2.5")
+    browser.click("#train .primary")
+    browser.wait_text("#job-state", "running")
+    assert asked == [2.5]
+    assert browser.shown("#train") is None
+    assert "Cutting clips" in browser.text("#doing")
+    pretended.record = replace(record, phase="extracting", done=1, total=4)
+    browser.wait_text("#doing", "Computing the features")
+    assert browser.find("#progress").get_attribute("value") == "1"
+    pretended.record = replace(record, phase="training")
+    pretended.course = Course(30, 2, 1.25, 0.2, 1.5, 0.6, ((0.5, 2.0), (1.25, 1.5)), ((1.0, 0.6),))
+    browser.wait_text("#figures", "30 steps, 2 passes")
+    assert "60.0 % of the held-out words wrong" in browser.text("#figures")
+    assert browser.text("#phases [aria-current]").endswith("train")
+    assert browser.shown("#chart svg")
+    pretended.course = replace(pretended.course, step=40, minutes=2.0)
+    browser.wait_text("#figures", "40 steps")
+    browser.click("#stop")
+    browser.wait_text("#job-state", "stopping")
+    pretended.record = replace(record, phase="judging", state="finished", model="mine-5")
+    browser.wait_text("#job-state", "finished")
+    assert browser.shown("#stop") is None
+    browser.click("#discard")
+    browser.wait(lambda: browser.shown("#train"))
     assert browser.complaints() == []
 
 

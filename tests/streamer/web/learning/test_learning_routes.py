@@ -8,11 +8,12 @@ import zipfile
 import pytest
 from flask.testing import FlaskClient
 
+from model.bundle import load_bundle
 from streamer.audio import AudioBlock
 from streamer.events import FinalTranscript
 from streamer.web.learning.learning import Learning
 from tests.model.conftest import RATE, speak
-from tests.streamer.web.conftest import Site
+from tests.streamer.web.conftest import ROOT, Site
 
 
 @pytest.fixture
@@ -115,4 +116,4 @@ def test_the_programs_own_model_can_always_be_used(site: Site, client: FlaskClie
     answer = client.post("/api/learning/models/shipped/use")
     assert answer.status_code == 200
     assert answer.get_json()["in_use"] == "shipped"
-    assert site.services.models.name == "english-4"
+    assert site.services.models.name == load_bundle(ROOT / "models/default").name
