@@ -113,11 +113,7 @@ def conditions(
     acoustic: AcousticModel,
     rows: Sequence[Utterance],
 ) -> dict[str, Any]:
-    """Return what figures depend on: recordings, models, settings, machine and versions.
-
-    ``cpu_load`` is how many programs of the machine worked, or waited to, in the minute before:
-    where there are more than cores, times by the wall clock tell more of them.
-    """
+    """Return what figures depend on: recordings, models, settings, machine and versions."""
     bundle = beside_program(settings.model) / SETTINGS_FILE
     return {
         "manifest": options.manifest.name,
@@ -128,6 +124,17 @@ def conditions(
         "engine": settings.engine,
         "language_model": str(settings.decoder.language_model or "") or None,
         "settings": changed_settings(settings),
+        **machine(),
+    }
+
+
+def machine() -> dict[str, Any]:
+    """Return what figures depend on besides: the machine and the versions of libraries.
+
+    ``cpu_load`` is how many programs of the machine worked, or waited to, in the minute before:
+    where there are more than cores, times by the wall clock tell more of them.
+    """
+    return {
         "processor": f"{platform.machine()}, {os.cpu_count()} cores",
         "cpu_load": machine_load(),
         "python": platform.python_version(),

@@ -35,18 +35,26 @@ ACTIVE_DB = 30.0
 
 
 def active_power(samples: np.ndarray) -> float:
-    """Return the mean square of ``samples`` (n,) without their pauses.
+    """Return the mean square of ``samples`` (n,) without their pauses; see :func:`active_blocks`.
 
-    The level of active speech in the spirit of ITU-T P.56, by a plainer rule: the mean
-    over blocks of ``LEVEL_BLOCK`` samples, but for those ``ACTIVE_DB`` below the loudest.
-    A last block that is not whole counts only where there is no other.
+    The level of active speech in the spirit of ITU-T P.56, by a plainer rule.
+    """
+    blocks = active_blocks(samples)
+    return float(np.mean(blocks.astype(np.float64) ** 2, axis=1).mean()) if blocks.size else 0.0
+
+
+def active_blocks(samples: np.ndarray) -> np.ndarray:
+    """Return the blocks of ``samples`` (n,) that are no pauses, (blocks, ``LEVEL_BLOCK``).
+
+    Those that are not more than ``ACTIVE_DB`` below the loudest.  A last block that is not
+    whole counts only where there is no other.
     """
     whole = len(samples) // LEVEL_BLOCK * LEVEL_BLOCK
     blocks = samples[:whole].reshape(-1, LEVEL_BLOCK) if whole else samples.reshape(1, -1)
     if blocks.size == 0:
-        return 0.0
+        return blocks
     powers = np.mean(blocks.astype(np.float64) ** 2, axis=1)
-    return float(powers[powers >= powers.max() * 10 ** (-ACTIVE_DB / 10)].mean())
+    return blocks[powers >= powers.max() * 10 ** (-ACTIVE_DB / 10)]
 
 
 def random_piece(samples: np.ndarray, length: int, random: np.random.Generator) -> np.ndarray:

@@ -108,52 +108,82 @@ def reverberate(samples: np.ndarray, response: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=64)
 def simulate(number: int, reverberation_s: tuple[float, ...], sample_rate: int) -> np.ndarray:
-    """Return the response of a room that its number decides, float32 (n,) of unit energy.
+    """Return the :func:`room_response` of a room that its number decides."""
+    random = np.random.default_rng([FORMAT, number])
+    sides, reverberation = _draw_room(reverberation_s, random)
+    return room_response(sides, reverberation, draw_places(sides, random), sample_rate)
+
+
+def room_response(
+    sides: np.ndarray,
+    reverberation_s: float,
+    places: tuple[np.ndarray, np.ndarray],
+    sample_rate: int,
+) -> np.ndarray:
+    """Return the impulse response of a room, float32 (n,) of unit energy, direct path at ``LEAD``.
 
     The image source method in a shoebox whose walls all absorb alike (Allen and
     Berkley, 1979), by pyroomacoustics (Scheibler et al., 2018).  What precedes the
     direct path is cut off but for ``LEAD`` samples, so that speech stays in its place.
+
+    Args:
+        sides: (3,) length, width and height, metres.
+        reverberation_s: Time in which its sound falls by 60 dB, seconds, by Sabine's formula.
+        places: Of voice and microphone, (3,) metres each.
+        sample_rate: Hz.
+
+    Raises:
+        ValueError: If in so large a room the sound lasts longer, whatever the walls.
     """
     import pyroomacoustics
 
     pyroomacoustics.constants.set("num_threads", 1)
-    random = np.random.default_rng([FORMAT, number])
-    sides, reverberation, absorption, order = _draw_room(reverberation_s, random)
-    voice, microphone = _draw_places(sides, random)
+    absorption, order = pyroomacoustics.inverse_sabine(reverberation_s, sides)
+    voice, microphone = places
     room = pyroomacoustics.ShoeBox(
-        sides, sample_rate, materials=pyroomacoustics.Material(absorption), max_order=order
+        sides, sample_rate, materials=pyroomacoustics.Material(float(absorption)), max_order=order
     )
     room.add_source(voice)
     room.add_microphone(microphone)
     room.compute_rir()
     delay = float(np.linalg.norm(voice - microphone)) / room.c
     start = round(delay * sample_rate)
-    response = room.rir[0][0][start : start + LEAD + round(reverberation * sample_rate)]
+    response = room.rir[0][0][start : start + LEAD + round(reverberation_s * sample_rate)]
     response = (response / np.linalg.norm(response)).astype(np.float32)
     return np.trim_zeros(response, "b")
 
 
 def _draw_room(
     reverberation_s: tuple[float, ...], random: np.random.Generator
-) -> tuple[np.ndarray, float, float, int]:
-    """Return sides, reverberation, absorption and order of images of a room that can be."""
+) -> tuple[np.ndarray, float]:
+    """Return sides and reverberation of a room that can be."""
     import pyroomacoustics
 
     while True:
         sides = random.uniform(SMALLEST_M, LARGEST_M)
         reverberation = float(random.uniform(reverberation_s[0], reverberation_s[1]))
         try:
-            absorption, order = pyroomacoustics.inverse_sabine(reverberation, sides)
+            pyroomacoustics.inverse_sabine(reverberation, sides)
         except ValueError:  # In so large a room the sound lasts longer, whatever the walls.
             continue
-        return sides, reverberation, float(absorption), order
+        return sides, reverberation
 
 
-def _draw_places(sides: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Return where voice and microphone are, (3,) metres each, at a fitting distance."""
+def draw_places(
+    sides: np.ndarray,
+    random: np.random.Generator,
+    distance_m: tuple[float, float] = DISTANCE_M,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return where voice and microphone are in a room, (3,) metres each.
+
+    Args:
+        sides: (3,) metres; no place is nearer than ``WALL_M`` to a wall.
+        random: Draws them.
+        distance_m: Least and greatest distance between the two, metres; the room has it.
+    """
     while True:
         voice, microphone = random.uniform(WALL_M, sides - WALL_M, (2, 3))
-        if DISTANCE_M[0] <= np.linalg.norm(voice - microphone) <= DISTANCE_M[1]:
+        if distance_m[0] <= np.linalg.norm(voice - microphone) <= distance_m[1]:
             return voice, microphone
 
 
