@@ -239,6 +239,13 @@ def _add_fit_options(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="feature statistics of train.py stats (default: those of the training manifests)",
     )
+    parser.add_argument(
+        "--step",
+        choices=("auto", "compiled", "keras"),
+        default="auto",
+        help="what computes the steps: C++ compiled here, several times faster on a processor, or "
+        "Keras; auto takes C++ where it can (default: auto); a training may go on with either",
+    )
     _add_recipe_options(parser)
     _add_distribution_options(parser)
 
@@ -450,6 +457,7 @@ def _fit(options: argparse.Namespace, terminal: Terminal) -> bool:
             options.base,
             find_hosts(options.hosts, options.host_index),
             options.devices,
+            options.step,
         ),
         _recipe_options(options),
         terminal,

@@ -2,12 +2,12 @@
 
     python benchmarks/training.py
 
-Each contender trains on the same batches in a process of its own: ``train.py``'s trainer on
-each backend, and the network written with Keras's own layers and loss and given to ``fit`` on
-the TensorFlow backend, compiled by XLA as Keras decides by itself, and without XLA.  The
-recordings are random features: how fast a network trains does not depend on what is said.
-Speed is hours of speech trained in an hour.  The first step of each shape, which compiles, is
-reported by itself and does not count; of the other steps of a shape the median does.
+Each contender trains on the same batches in a process of its own: ``train.py``'s trainer with
+its steps compiled and on each backend, and the network written with Keras's own layers and loss
+and given to ``fit`` on the TensorFlow backend, compiled by XLA as Keras decides by itself, and
+without XLA.  The recordings are random features: how fast a network trains does not depend on
+what is said.  Speed is hours of speech trained in an hour.  The first step of each shape, which
+compiles, is reported by itself and does not count; of the other steps of a shape the median does.
 Prints a Markdown table; ``--json`` writes the figures as well.
 """
 
@@ -29,12 +29,13 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 CONTENDERS = {
+    "train.py, compiled": ("tensorflow", "compiled"),
     "train.py, TensorFlow": ("tensorflow", "ours"),
     "train.py, JAX": ("jax", "ours"),
     "plain Keras fit, TensorFlow": ("tensorflow", "plain"),
     "plain Keras fit, TensorFlow without XLA": ("tensorflow", "plain-interpreted"),
 }
-PLAIN = [name for name, (_, kind) in CONTENDERS.items() if kind != "ours"]
+PLAIN = [name for name, (_, kind) in CONTENDERS.items() if kind.startswith("plain")]
 LENGTHS_S = (3.0, 9.0, 15.0)
 """Lengths of the recordings, seconds; each makes batches of its own shape."""
 LETTERS_PER_S = 12
@@ -113,8 +114,8 @@ def _step_seconds(kind: str, steps: int) -> dict[int, list[float]]:
         ),
     )
     rows, features = _recordings(recipe, steps)
-    if kind == "ours":
-        times = _ours(recipe, rows, features)
+    if kind in ("ours", "compiled"):
+        times = _ours(recipe, rows, features, compiled=kind == "compiled")
     else:
         times = _plain(recipe, rows, features, "auto" if kind == "plain" else False)
     frames = [round(length / recipe.features.frame_s) for length in LENGTHS_S]
@@ -140,13 +141,16 @@ def _recordings(recipe: Any, steps: int) -> tuple[list[Any], Any]:
     return rows, CachedFeatures((shard,), recipe.features.size)
 
 
-def _ours(recipe: Any, rows: list[Any], features: Any) -> list[float]:
+def _ours(recipe: Any, rows: list[Any], features: Any, compiled: bool) -> list[float]:
     """Train with the project's trainer; return the seconds of each step."""
+    from model.training.compiled.build import built_library
+    from model.training.compiled.library import StepLibrary
     from model.training.feature_cache import CachedFeatures
     from model.training.passes import TrainingData
     from model.training.trainer import Trainer
 
     ends = [0.0]
+    library = StepLibrary(built_library()) if compiled else None
 
     def note(progress: Any, _: float) -> None:
         if progress.step == len(ends):
@@ -157,7 +161,8 @@ def _ours(recipe: Any, rows: list[Any], features: Any) -> list[float]:
         TrainingData([], CachedFeatures((), features.size)),
     )
     with tempfile.TemporaryDirectory() as folder:
-        Trainer(recipe, data, nothing, _unchanged(recipe), folder, report=note).run()
+        statistics = _unchanged(recipe)
+        Trainer(recipe, data, nothing, statistics, folder, report=note, library=library).run()
     return [after - before for before, after in pairwise(ends)]
 
 

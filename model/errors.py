@@ -7,7 +7,8 @@ CaptionerError                  anything this project raises for its user
 │   ├── EngineError             an engine that cannot run the network on this machine
 │   ├── ManifestError           a manifest with unusable rows
 │   ├── MissingPartError        a part of the program that is not installed
-│   └── SettingsError           a configuration with unusable values
+│   ├── SettingsError           a configuration with unusable values
+│   └── StepError               a training step that cannot be compiled for this machine
 ├── ExportError                 an exported network that does not do what it should (exit code 1)
 └── TrainingError               training could not go on (exit code 1)
 
@@ -50,6 +51,10 @@ class MissingPartError(UsageError):
 
 class SettingsError(UsageError):
     """A configuration has unknown, duplicate, wrong-typed or out-of-range keys."""
+
+
+class StepError(UsageError):
+    """The training step cannot be compiled, or not for such a training; the message says why."""
 
 
 class ExportError(CaptionerError):

@@ -97,6 +97,24 @@ def make_folder(path: Path) -> None:
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path) from error
 
 
+def cache_home() -> Path:
+    """Return the folder in which programs keep what they can make again for their user."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+
+
+def private_folder(path: Path) -> None:
+    """Make a folder that nobody but its owner, this user, can use.
+
+    Raises:
+        OSError: If it cannot be made; PermissionError if it belongs to another user.
+    """
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if path.stat().st_uid != os.geteuid():
+        text = "it belongs to another user, who could change what runs here"
+        raise PermissionError(errno.EPERM, text, str(path))
+    path.chmod(0o700)
+
+
 def append_whole(path: Path, content: bytes) -> None:
     """Add to the end of a file, all of ``content`` or nothing.
 

@@ -28,6 +28,8 @@ from model.quiet import quiet_stderr
 from model.recipe import Recipe
 from model.statistics import load_statistics, statistics_problems
 from model.training.checkpoint import checkpoints
+from model.training.compiled.choice import StepChoice, chosen_step
+from model.training.compiled.library import StepLibrary
 from model.training.distribution import Distribution, open_distribution
 from model.training.export import bundle_from_run
 from model.training.fine_tuning import GENTLE, fine_tuning_recipe
@@ -56,6 +58,7 @@ class FitOptions:
             knew is not forgotten.
         hosts: That share the training.
         devices: How many of this host's to use; 0 for all GPUs, or else one CPU.
+        step: What computes the steps.
     """
 
     train: Sequence[Path]
@@ -66,6 +69,7 @@ class FitOptions:
     base: Sequence[Path] = ()
     hosts: Hosts = field(default_factory=Hosts)
     devices: int = 0
+    step: StepChoice = "auto"
 
     @property
     def manifests(self) -> list[Path]:
@@ -88,7 +92,10 @@ def fit(options: FitOptions, recipe_options: RecipeOptions, terminal: Terminal) 
     recipe = _recipe(recipe_options, init, terminal)
     display = FitDisplay(terminal)
     with _opened(options, terminal) as distribution:
-        trainer = _trainer(options, recipe, init, recipe_options.cache, display, distribution)
+        library = _library(options, recipe, distribution, terminal)
+        trainer = _trainer(
+            options, recipe, init, recipe_options.cache, display, distribution, library
+        )
 
         def stop() -> None:
             trainer.stop()
@@ -118,6 +125,14 @@ def _opened(options: FitOptions, terminal: Terminal) -> Distribution:
     return distribution
 
 
+def _library(
+    options: FitOptions, recipe: Recipe, distribution: Distribution, terminal: Terminal
+) -> StepLibrary | None:
+    """Return what computes the steps, said only where this host talks; None for Keras."""
+    say = terminal.say if distribution.first else lambda text: None
+    return chosen_step(options.step, recipe, distribution, say)
+
+
 def _recipe(options: RecipeOptions, init: ModelBundle | None, terminal: Terminal) -> Recipe:
     """Return the recipe, which a model to start from has its part in."""
     if init is None:
@@ -134,6 +149,7 @@ def _trainer(
     cache: Path,
     display: FitDisplay,
     distribution: Distribution,
+    library: StepLibrary | None,
 ) -> Trainer:
     """Return the training, all its features computed."""
     terminal = display.terminal
@@ -164,6 +180,7 @@ def _trainer(
             init=init,
             manifests=options.manifests,
             distribution=distribution,
+            library=library,
         )
 
 

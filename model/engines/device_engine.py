@@ -18,6 +18,7 @@ from model.engines.execution import PROVIDERS, Execution
 from model.engines.onnx_graph import utterance_graph
 from model.engines.profile import LONGEST_FRAMES, ShapeProfile, profile_of
 from model.errors import EngineError, UsageError
+from model.files import cache_home, private_folder
 from model.quiet import quiet_stderr
 from model.recipe import NetworkSettings
 
@@ -188,13 +189,11 @@ def engine_folder(execution: Execution, model: bytes) -> Path:
         EngineError: If it cannot be made, or belongs to others or can be written by them, who
             could then put there what runs as this user.
     """
-    parent = execution.cache or _cache_home() / "live-captioner" / "engines"
+    parent = execution.cache or cache_home() / "live-captioner" / "engines"
     folder = parent.expanduser() / hashlib.sha256(model).hexdigest()[:16]
     try:
         for each in (folder.parent, folder):
-            each.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _check_owner(each)
-            each.chmod(0o700)
+            private_folder(each)
         os.utime(folder)
         _forget_others(folder)
     except OSError as error:
@@ -203,18 +202,6 @@ def engine_folder(execution: Execution, model: bytes) -> Path:
             "folder with --set execution.cache=FOLDER"
         ) from error
     return folder
-
-
-def _cache_home() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-
-
-def _check_owner(folder: Path) -> None:
-    if folder.stat().st_uid != os.geteuid():
-        raise EngineError(
-            f"{folder}: belongs to another user, who could change the engines that run here; give "
-            "another folder with --set execution.cache=FOLDER"
-        )
 
 
 def _forget_others(folder: Path) -> None:

@@ -12,6 +12,7 @@ from keras import ops
 
 from model.errors import TrainingError
 from model.training.averaging import WeightAverage
+from model.training.step import Step
 
 
 class TrainingState:
@@ -19,11 +20,13 @@ class TrainingState:
 
     Args:
         model: Compiled, its optimizer built.
+        step: Computes with the model's variables, or with its own in place of them.
         average: Decay of the average; 0 for none.
     """
 
-    def __init__(self, model: keras.Model, average: float) -> None:
+    def __init__(self, model: keras.Model, step: Step, average: float) -> None:
         self._model = model
+        self._step = step
         self._decay = average
         self._average = WeightAverage(average, self._weights()) if average else None
 
@@ -47,6 +50,7 @@ class TrainingState:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return every variable by group, place and path; see :class:`Checkpoint`."""
+        self._step.store()
         arrays = {name: ops.convert_to_numpy(value) for name, value in self._variables()}
         if self._average is None:
             return arrays
@@ -77,6 +81,7 @@ class TrainingState:
             )
         for name, variable in self._variables():
             variable.assign(values[_place(name)])
+        self._step.load()
         if self._average is not None:
             kept = [values[place] for place in sorted(values) if place.startswith("average/")]
             self._average = WeightAverage(self._decay, kept, averaged)
@@ -92,12 +97,14 @@ class TrainingState:
         ]
 
     def _weights(self) -> list[np.ndarray]:
+        self._step.store()
         weights = self._model.trainable_variables
         return [np.array(ops.convert_to_numpy(variable)) for variable in weights]
 
     def _assign(self, weights: list[np.ndarray]) -> None:
         for variable, array in zip(self._model.trainable_variables, weights, strict=True):
             variable.assign(array)
+        self._step.load()
 
 
 def is_whole(arrays: Mapping[str, np.ndarray]) -> bool:

@@ -8,18 +8,15 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
 from model.bundle import ModelBundle
 from model.corpora.manifest import hours_by_corpus
 from model.errors import TrainingError
 from model.evaluation.rates import ErrorRates, error_rates, greedy_text
 from model.features import FeatureStatistics
-from model.network import build_network
 from model.recipe import Recipe
 from model.training.averaging import EVERY
 from model.training.batches import Batch, PlannedBatch, prefetch
@@ -31,11 +28,12 @@ from model.training.checkpoint import (
     write_best,
     write_checkpoint,
 )
+from model.training.compiled.library import StepLibrary
+from model.training.compiled.step import CompiledStep
 from model.training.distribution import Distribution, first_checkpoint
 from model.training.failures import divergence, edited, left_out, naming_lack_of_memory
 from model.training.fine_tuning import identify
 from model.training.log import TrainingLog
-from model.training.objective import CtcModel, GuardedAdam
 from model.training.passes import TrainingData, copies_in_pass, make_corpus, require_usable
 from model.training.run_folder import (
     TrainingInputs,
@@ -46,6 +44,7 @@ from model.training.run_folder import (
 )
 from model.training.schedule import learning_rate
 from model.training.state import TrainingState, is_whole
+from model.training.step import KerasStep, Step, compiled_model
 
 
 class Trainer:
@@ -67,6 +66,7 @@ class Trainer:
         manifests: Files that the rows come from.
         distribution: Over which devices and hosts, all of which run the same Trainer; one
             device where None.  Only the first host uses ``folder`` and ``report``.
+        library: Computes the steps; Keras does where None.
 
     Raises:
         TrainingError: If no utterance can be trained on.
@@ -85,6 +85,7 @@ class Trainer:
         init: ModelBundle | None = None,
         manifests: Sequence[Path] = (),
         distribution: Distribution | None = None,
+        library: StepLibrary | None = None,
     ) -> None:
         keras.utils.set_random_seed(recipe.training.seed)
         self.recipe = recipe
@@ -103,8 +104,9 @@ class Trainer:
         self._dev_rows = dev.rows
         require_usable(train, self._train.usable, recipe.training)
         with self._naming_lack_of_memory(), self._distribution.scope():
-            self._model = self._compile()
-        self._state = TrainingState(self._model, recipe.training.average)
+            self._model = compiled_model(recipe, init)
+            self._computing = self._make_step(library)
+        self._state = TrainingState(self._model, self._computing, recipe.training.average)
         self._log = TrainingLog(self.folder, recipe.training.log_steps, notify)
         self._best = (math.inf, math.inf)
         self._asked_to_stop = self._stop = False
@@ -113,6 +115,7 @@ class Trainer:
     @property
     def network(self) -> keras.Model:
         """The network in its present state, without averaging."""
+        self._computing.store()
         return self._model.network
 
     @property
@@ -175,7 +178,7 @@ class Trainer:
         with self._state.averaged():
             for planned in self._dev.plan(everyone, np.random.default_rng(0), by_length=True):
                 batch = self._dev.assemble(planned, None, 0, np.random.default_rng(0))
-                logits = self._predict((batch.features, batch.lengths))
+                logits = self._computing.predict(batch.features, batch.lengths)
                 lengths = self.recipe.network.output_frames(batch.lengths)
                 for row, scores, length in zip(planned.rows, logits, lengths, strict=True):
                     texts[int(row)] = greedy_text(scores[:length], self.recipe.alphabet)
@@ -190,16 +193,10 @@ class Trainer:
         """
         return write_checkpoint(self.folder, Checkpoint(self.progress, self._state.arrays()))
 
-    def _compile(self) -> CtcModel:
-        settings = self.recipe.training
-        network = build_network(self.recipe.network, heads=settings.intermediate_weight > 0)
-        if self._init is not None:
-            self._init.assign_weights(network)
-        model = CtcModel(network, settings.intermediate_weight)
-        optimizer = GuardedAdam(settings.learning_rate, global_clipnorm=settings.clip_norm)
-        model.compile(optimizer, jit_compile=True)
-        optimizer.build(model.trainable_variables)
-        return model
+    def _make_step(self, library: StepLibrary | None) -> Step:
+        if library is not None:
+            return CompiledStep(library, self._model, self.recipe)
+        return KerasStep(self._model, self.recipe, self._distribution)
 
     def _plan_pass(self) -> list[PlannedBatch]:
         settings, passed = self.recipe.training, self.progress.passed
@@ -264,15 +261,7 @@ class Trainer:
         """Train on one batch."""
         started = self._clock()
         rate = learning_rate(self.recipe.training, self.progress.step, self.share)
-        self._model.optimizer.learning_rate.assign(rate)
-        targets = (
-            batch.labels,
-            batch.label_lengths,
-            self.recipe.network.output_frames(batch.lengths),
-            batch.shares,
-        )
-        loss = self._compute((batch.features, batch.lengths), targets)
-        norm = float(ops.convert_to_numpy(self._model.optimizer.gradient_norm))
+        loss, norm = self._compute(batch, rate)
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise self._diverged(loss, planned)
         # Hosts must go on alike, though their clocks and signals differ.
@@ -283,14 +272,9 @@ class Trainer:
             self._log.add_step(self.progress, loss, rate, norm)
             self._report(self.progress, self.share)
 
-    def _compute(self, inputs: tuple[Any, ...], targets: tuple[Any, ...]) -> float:
-        """Compute the loss of a batch and update the weights; return the loss."""
-        return self._distribution.train(self._model, inputs, targets)
-
-    def _predict(self, inputs: tuple[Any, ...]) -> np.ndarray:
-        """Return the logits of a batch, float32 (batch, output frames, symbols)."""
-        outputs = self._distribution.predict(self._model, inputs)
-        return np.asarray(outputs[0] if isinstance(outputs, list) else outputs)
+    def _compute(self, batch: Batch, rate: float) -> tuple[float, float]:
+        """Learn from a batch; return its loss and the norm of the gradient before clipping."""
+        return self._computing.train(batch, rate)
 
     def _count(self, loss: float, seconds: float, frames: float) -> None:
         """Note a step, and take its weights into their average where it is time to."""

@@ -172,7 +172,7 @@ class InterruptedLog(io.StringIO):
     sent = False
 
     def write(self, text: str) -> int:
-        if "step " in text and not self.sent:
+        if ": loss" in text and not self.sent:
             self.sent = True
             signal.raise_signal(signal.SIGTERM)
         return super().write(text)
