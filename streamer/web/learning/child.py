@@ -1,9 +1,10 @@
 """A command of ``train.py`` in a process that works for the server and ends with it.
 
 Run as ``python -m streamer.web.learning.child NICENESS LOCK COMMAND...``.  What the command
-says goes to standard output as JSON Lines: ``{"said": text}``, and ``{"doing": what,
-"done": n, "total": n}`` where it counts.  Standard input is the lifeline: when the server
-closes it, or dies, the command is interrupted as by Ctrl-C, so that a training saves itself.
+says goes to standard output as JSON Lines: ``{"heeds": "interrupts"}`` once it does, before it
+begins, ``{"said": text}``, and ``{"doing": what, "done": n, "total": n}`` where it counts.
+Standard input is the lifeline: when the server closes it, or dies, the command is interrupted
+as by Ctrl-C, so that a training saves itself.
 """
 
 from __future__ import annotations
@@ -73,8 +74,10 @@ def main(arguments: Sequence[str]) -> int:
     niceness, lock, *command = arguments
     os.umask(PRIVATE_UMASK)
     os.nice(int(niceness))
-    # The server may have been started so that it cannot be interrupted.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    # The server may have been started so that it cannot be interrupted.  While libraries start,
+    # which may lose an exception, an interrupt ends the process: nothing has begun.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    _tell(heeds="interrupts")
     threading.Thread(target=_end_with_server, name="lifeline", daemon=True).start()
     with Path(lock).open("ab") as file:
         try:
@@ -83,6 +86,7 @@ def main(arguments: Sequence[str]) -> int:
             _tell(said="the training of before is still ending; try again in a moment")
             return IN_USE
         import train
+        from model.commands import evaluate, fit  # noqa: F401
 
         return train.main(command, ReportingTerminal())
 

@@ -24,6 +24,9 @@ from streamer.web.learning.child import IN_USE
 
 CHILD = "streamer.web.learning.child"
 ERROR = "train.py: error: "
+HEEDS = json.dumps({"heeds": "interrupts"}) + "\n"
+"""What the child writes once an interrupt reaches it."""
+
 TAIL_LINES = 8
 LONGEST_MESSAGE = 2000
 
@@ -72,6 +75,7 @@ class TrainCommand:
         self._change = threading.Lock()
         self._process: subprocess.Popen[str] | None = None
         self._stopped = False
+        self._heeds_interrupts = False
 
     def run(
         self,
@@ -95,15 +99,22 @@ class TrainCommand:
         with process:
             assert process.stdout is not None
             for line in process.stdout:
-                _hear(line, count, say, tail)
+                if line == HEEDS:
+                    self._heeds_interrupts = True
+                else:
+                    _hear(line, count, say, tail)
             code = process.wait()
         if code and not self._stopped:
             raise CommandFailed(_message(code, tail))
         return code == 0
 
     def stop(self) -> None:
-        """Interrupt it; a training saves itself after its step, the second time it does not."""
-        self._signal(signal.SIGINT)
+        """Interrupt it; a training saves itself after its step, the second time it does not.
+
+        Before it can be interrupted it has done nothing, and is ended at once: the interrupt would
+        be lost where the server was started with interrupts ignored.
+        """
+        self._signal(signal.SIGINT if self._heeds_interrupts else signal.SIGKILL)
 
     def kill(self) -> None:
         """End it at once."""

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import fcntl
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +13,9 @@ from model.corpora.manifest import write_manifest
 from streamer.settings import LearningSettings
 from streamer.web.learning.commands import CommandFailed, Counting, TrainCommand
 from tests.model.conftest import write_recording
+
+PATIENCE_S = 240.0
+"""Time after which what does not happen never will."""
 
 
 @pytest.fixture
@@ -51,6 +58,42 @@ def test_one_that_was_stopped_before_it_began_does_not_run(tmp_path: Path) -> No
     stopped = command(tmp_path, "unlearn")
     stopped.stop()
     assert not stopped.run()
+
+
+@pytest.fixture
+def interrupts_ignored() -> Iterator[None]:
+    """As for a server that a script started in the background; commands inherit it."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interrupts_ignored")
+@pytest.mark.parametrize("after_s", [0.0, 0.02, 0.1, 0.5])
+def test_one_that_is_stopped_at_once_ends(
+    tmp_path: Path, manifest: Path, monkeypatch: pytest.MonkeyPatch, after_s: float
+) -> None:
+    started = threading.Event()
+    start = TrainCommand._start
+
+    def told(self: TrainCommand) -> subprocess.Popen[str]:
+        process = start(self)
+        threading.Timer(after_s, started.set).start()
+        return process
+
+    monkeypatch.setattr(TrainCommand, "_start", told)
+    output = tmp_path / "run"
+    dev = tmp_path / "dev.jsonl"
+    write_manifest(dev, [write_recording(tmp_path / "dev.wav", "bab")])
+    arguments = ("--manifest", manifest, "--dev", dev, "--output", output)
+    endless = command(tmp_path, "fit", *arguments, "--set", "training.minutes=60")
+    ended: list[bool] = []
+    thread = threading.Thread(target=lambda: ended.append(endless.run()))
+    thread.start()
+    assert started.wait(PATIENCE_S)
+    endless.stop()
+    thread.join(PATIENCE_S)
+    assert ended == [False]
 
 
 def test_two_commands_do_not_work_in_one_place(tmp_path: Path, manifest: Path) -> None:
