@@ -59,10 +59,11 @@ def test_without_its_library_nothing_is_told(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(sound_server, "ASK_EVERY_S", 0.01)
     monkeypatch.setattr(sound_server, "LONGEST_PAUSE_S", 0.01)
     monkeypatch.setitem(sys.modules, "pulsectl", None)
-    server = SoundServer()
+    server, others = SoundServer(), set(threading.enumerate())
     server.start()
     server.start()
-    [asking] = [thread for thread in threading.enumerate() if thread.name == "sound server"]
+    begun = set(threading.enumerate()) - others
+    [asking] = [thread for thread in begun if thread.name == "sound server"]
     assert server.moved() is None
     server.stop()
     asking.join(10)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -47,8 +48,15 @@ class Browser:
         self.driver = driver
 
     def open(self, address: str) -> None:
-        """Go to a page; wait until its scripts have run."""
+        """Go to a page; wait until its scripts have run.
+
+        Where the page before was itself about to go elsewhere, that may win: it is left again.
+        """
         self.driver.get(address)
+        if urlsplit(self.driver.current_url).path != urlsplit(address).path:
+            self.driver.get(address)
+        state = "return document.readyState === 'complete' && document.body !== null"
+        self.wait(lambda: self.driver.execute_script(state) or None, f"{address} never came")
 
     def find(self, selector: str) -> WebElement:
         """Return the first element of a CSS selector."""

@@ -237,6 +237,7 @@ def test_what_is_heard_before_the_connection_stands_is_sent_then(
 def upload(site: Site, browser: Browser, path: Path, keep: bool = False) -> None:
     """Send a file, and note what the progress says."""
     browser.open(f"{site.url}record")
+    browser.wait(lambda: browser.find("#file"), "no form to send a file")
     browser.script(
         """
         window.phases = [];

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any, cast
 
@@ -117,6 +118,10 @@ def offline_texts(path: Path) -> list[str]:
 
 def letters(texts: list[str]) -> str:
     return "".join(texts).replace(" ", "")
+
+
+def resemblance(texts: list[str], others: list[str]) -> float:
+    return SequenceMatcher(None, letters(texts), letters(others), autojunk=False).ratio()
 
 
 @pytest.mark.parametrize("rate", [16_000, 48_000])
@@ -332,8 +337,7 @@ def test_sessions_do_not_mix(site: Site) -> None:
     alone.order(type="end")
     alone.read_type("summary")
     alone.socket.shutdown()
-    assert letters(first.texts)[:20] == letters(alone.texts)[:20]
-    assert first.texts != second.texts
+    assert resemblance(first.texts, alone.texts) > 0.8 > resemblance(second.texts, alone.texts)
 
 
 def test_a_client_that_is_gone_at_once_leaves_no_recording_behind(site: Site) -> None:
