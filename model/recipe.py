@@ -25,6 +25,7 @@ from model.settings import (
 )
 from model.variation.augmentation import AugmentationSettings
 from model.variation.perturbation import PerturbationSettings
+from model.variation.surroundings import SurroundingsSettings
 
 Cell = Literal["gru", "lstm", "rnn"]
 Normalisation = Literal["layer", "batch", "none"]
@@ -234,6 +235,7 @@ class Recipe:
         features: Must equal those of the cached features.
         network: Shape of the network; its default of ``features`` follows from the features.
         augmentation: Changes to the features.
+        surroundings: Rooms, noise and levels computed on the features.
         perturbation: Changes to the sound of which they are computed.
         training: Length, rate and order.
         alphabet: Symbols of the transcripts; not part of its YAML.
@@ -242,6 +244,7 @@ class Recipe:
     features: FeatureSettings = field(default_factory=FeatureSettings)
     network: NetworkSettings = field(default_factory=NetworkSettings)
     augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
+    surroundings: SurroundingsSettings = field(default_factory=SurroundingsSettings)
     perturbation: PerturbationSettings = field(default_factory=PerturbationSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
     alphabet: Alphabet = field(default=ENGLISH, metadata=NOT_CONFIGURABLE)
@@ -259,6 +262,9 @@ class Recipe:
         if self.features.kind == "mfcc" and self.augmentation.vocal_tract:
             rule = "its vocal_tract must be 0 where features.kind is mfcc: cepstra have no mel axis"
             broken.append(BrokenRule("augmentation", rule, self.augmentation.vocal_tract))
+        if self.features.kind == "mfcc" and self.surroundings.any:
+            rule = "its shares must be 0 where features.kind is mfcc: cepstra are no powers"
+            broken.append(BrokenRule("surroundings", rule, self.surroundings))
         if self.training.intermediate_weight and not self.network.intermediate:
             rule = "its intermediate_weight must be 0 where network.intermediate is empty"
             broken.append(BrokenRule("training", rule, self.training.intermediate_weight))
@@ -276,6 +282,7 @@ def recipe_from(values: Mapping[str, Any]) -> Recipe:
         features=settings_from(FeatureSettings, values["features"]),
         network=settings_from(NetworkSettings, values["network"]),
         augmentation=settings_from(AugmentationSettings, values["augmentation"]),
+        surroundings=settings_from(SurroundingsSettings, values.get("surroundings", {})),
         perturbation=settings_from(PerturbationSettings, values.get("perturbation", {})),
         training=settings_from(TrainingSettings, values["training"]),
         alphabet=settings_from(Alphabet, values["alphabet"]),

@@ -120,6 +120,15 @@ def above(limit: float, *names: str) -> Rule:
     return Rule(f"must be above {limit}", names, lambda value: bool(value > limit))
 
 
+def span(name: str, lowest: float, highest: float) -> Rule:
+    """Return the rule that a field is a range within another."""
+    return Rule(
+        f"must be a lowest and a highest value, {lowest} to {highest}",
+        (name,),
+        lambda bounds: len(bounds) == 2 and lowest <= bounds[0] <= bounds[1] <= highest,
+    )
+
+
 def one_of(choices: Sequence[object], *names: str) -> Rule:
     """Return the rule that fields have one of several values.
 

@@ -19,6 +19,7 @@ from model.variation.augmentation import (
     mask_features,
     stretch_bands,
 )
+from model.variation.surroundings import Surroundings
 
 Item = TypeVar("Item")
 
@@ -78,6 +79,8 @@ class Corpus:
         perturbed: Further views of every utterance: features of its perturbed sound.
         perturbed_share: Share of the draws that read an utterance from one of those,
             each as likely; one too short for the transcript gives way to the clean view.
+        surroundings: Changes the features of what is augmented, with the voices of other
+            utterances, if given.
     """
 
     def __init__(
@@ -92,10 +95,12 @@ class Corpus:
         weights: Sequence[float] | None = None,
         perturbed: Sequence[CachedFeatures] = (),
         perturbed_share: float = 0.0,
+        surroundings: Surroundings | None = None,
     ) -> None:
         self._weights = np.ones(len(labels)) if weights is None else np.asarray(weights, float)
         self._views = [features, *perturbed]
         self._perturbed_share = perturbed_share if perturbed else 0.0
+        self._surroundings = surroundings
         self._labels = [np.asarray(row, np.int32) for row in labels]
         self._label_lengths = np.array([len(row) for row in self._labels], np.int32)
         self._statistics = statistics
@@ -195,10 +200,16 @@ class Corpus:
         if augmentation is not None and augmentation.vocal_tract:
             stretch = random.uniform(-augmentation.vocal_tract, augmentation.vocal_tract)
             utterance = stretch_bands(utterance, 1 + stretch)
+        if augmentation is not None and self._surroundings is not None:
+            utterance = self._surroundings.change(utterance, random, self._voice)
         utterance = self._statistics.normalise(utterance)
         if augmentation is None or not masks:
             return utterance
         return mask_features(utterance, augmentation, self._frame_s, random, masks)
+
+    def _voice(self, random: np.random.Generator) -> np.ndarray:
+        """Return the clean features (frames, size) of any utterance."""
+        return self._views[0].utterance(int(random.integers(len(self._labels))))
 
     def _shares(self, rows: np.ndarray) -> np.ndarray:
         """Return what each of a batch's rows is multiplied with; see :class:`Batch`."""

@@ -23,6 +23,9 @@ from model.weights import weight_shapes
 
 AVERAGE = "exponential moving average"
 
+RECIPE_PARTS = ("training", "augmentation", "surroundings", "perturbation")
+"""What of a recipe a bundle tells of; its features and network it holds anyway."""
+
 
 def bundle_from_run(
     folder: str | Path,
@@ -112,7 +115,7 @@ def _provenance(
     figures = {"dev_wer": progress.wer, "dev_cer": progress.cer, "train_loss": progress.loss}
     return Provenance(
         hours=data.get("hours", {}) if hours is None else hours,
-        recipe={name: values[name] for name in ("training", "augmentation", "perturbation")}
+        recipe={name: values[name] for name in RECIPE_PARTS}
         | ({"init": {name: init[name] for name in ("name", "weights")}} if init else {}),
         steps=progress.step,
         weights=AVERAGE if _group(checkpoint, "average") else "",

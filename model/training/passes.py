@@ -14,6 +14,7 @@ from model.recipe import Recipe, TrainingSettings
 from model.training.batches import Corpus
 from model.training.feature_cache import CachedFeatures
 from model.training.schedule import draw_base
+from model.variation.surroundings import Surroundings
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ def make_corpus(data: TrainingData, recipe: Recipe, statistics: FeatureStatistic
         [row.weight for row in data.rows],
         data.perturbed,
         recipe.perturbation.share,
+        Surroundings(recipe.surroundings, recipe.features) if recipe.surroundings.any else None,
     )
 
 

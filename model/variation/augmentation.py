@@ -13,9 +13,9 @@ from model.settings import at_least, between, check
 class AugmentationSettings:
     """How strongly training features are varied; zeros switch a change off.
 
-    There is no change of gain: to log-mels it adds a constant, which the removal of the
-    mean takes out again but for the training mean's share in it.  Changes to the sound
-    itself are those of :class:`model.variation.perturbation.PerturbationSettings`.
+    Changes of what surrounds the speech are those of
+    :class:`model.variation.surroundings.SurroundingsSettings`, changes to the sound itself
+    those of :class:`model.variation.perturbation.PerturbationSettings`.
 
     Attributes:
         tempo: Largest relative change of speed; 0.1 draws factors from 0.9 to 1.1.

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from model.audio import open_audio
-from model.settings import Rule, above, at_least, between, check
+from model.settings import Rule, above, at_least, between, check, span
 from model.variation.channels import (
     CODECS,
     CodecName,
@@ -101,11 +101,11 @@ class PerturbationSettings:
                 ("speeds",),
                 lambda speeds: len(speeds) > 0 and all(0.5 <= s <= 2 for s in speeds),
             ),
-            _range("reverberation_s", *REVERBERATION_S),
-            _range("snr_db", -40, 100),
-            _range("level_db", -80, 0),
-            _range("clipping_db", 0, 60),
-            _range("cutoff_hz", 1_000, 24_000),
+            span("reverberation_s", *REVERBERATION_S),
+            span("snr_db", -40, 100),
+            span("level_db", -80, 0),
+            span("clipping_db", 0, 60),
+            span("cutoff_hz", 1_000, 24_000),
             Rule(
                 "must name at least one where codec_share is above 0",
                 ("codecs",),
@@ -332,12 +332,3 @@ class _Draws:
 
     def within(self, bounds: tuple[float, ...]) -> float:
         return float(self.random.uniform(bounds[0], bounds[1]))
-
-
-def _range(name: str, lowest: float, highest: float) -> Rule:
-    """Return the rule that a field is a range within another."""
-    return Rule(
-        f"must be a lowest and a highest value, {lowest} to {highest}",
-        (name,),
-        lambda bounds: len(bounds) == 2 and lowest <= bounds[0] <= bounds[1] <= highest,
-    )
