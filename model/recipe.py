@@ -167,6 +167,9 @@ class TrainingSettings:
             exported in place of the weights; 0 for none.
         intermediate_weight: Share of the loss that the outputs after the layers of
             ``network.intermediate`` have (Lee and Watanabe, 2021); 0 for none.
+        consistency: Weight of the difference between what is read from two views of each
+            utterance, masked and dropped out apart, both in the batch (CR-CTC; Yao et al.,
+            2024); 0 for one view.
         sort_first_pass: Short utterances first in the first pass.
         copies: How often each corpus occurs in a pass; 1 where not named.
         base_share: Share of the speech in a pass that is drawn from the base manifests,
@@ -190,6 +193,7 @@ class TrainingSettings:
     clip_norm: float = 1.0
     average: float = 0.0
     intermediate_weight: float = 0.0
+    consistency: float = 0.0
     sort_first_pass: bool = True
     copies: dict[str, int] = field(default_factory=dict)
     base_share: float = 0.5
@@ -201,7 +205,7 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         check(
             self,
-            at_least(0, "minutes", "warmup_steps", "judge_minutes", "seed"),
+            at_least(0, "minutes", "warmup_steps", "judge_minutes", "consistency", "seed"),
             at_least(1, "log_steps"),
             above(0, "passes", "batch_s", "learning_rate", "clip_norm", "checkpoint_minutes"),
             Rule(

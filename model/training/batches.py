@@ -47,6 +47,8 @@ class PlannedBatch:
 class Batch:
     """One training step's input.
 
+    Where a corpus is paired, rows 0 and 1, 2 and 3 and so on are views of the same utterances.
+
     Attributes:
         features: float32 (batch, frames, size), zero beyond each length.
         lengths: int32 (batch,) feature frames.
@@ -81,6 +83,8 @@ class Corpus:
             each as likely; one too short for the transcript gives way to the clean view.
         surroundings: Changes the features of what is augmented, with the voices of other
             utterances, if given.
+        paired: Whether what is augmented is in the batch twice, masked apart; only half as
+            many utterances make a batch then.
     """
 
     def __init__(
@@ -96,6 +100,7 @@ class Corpus:
         perturbed: Sequence[CachedFeatures] = (),
         perturbed_share: float = 0.0,
         surroundings: Surroundings | None = None,
+        paired: bool = False,
     ) -> None:
         self._weights = np.ones(len(labels)) if weights is None else np.asarray(weights, float)
         self._views = [features, *perturbed]
@@ -104,7 +109,8 @@ class Corpus:
         self._labels = [np.asarray(row, np.int32) for row in labels]
         self._label_lengths = np.array([len(row) for row in self._labels], np.int32)
         self._statistics = statistics
-        self._batch_frames = batch_frames
+        self._batch_frames = batch_frames // 2 if paired else batch_frames
+        self._paired = paired
         self._frame_s = frame_s
         self._lengths = np.stack([view.lengths() for view in self._views])
         self._needed = np.array([stride * frames_needed(row) for row in self._labels])
@@ -174,35 +180,47 @@ class Corpus:
         """
         room, label_room = planned.shape
         rows, views, frames = planned.rows[part], planned.views[part], planned.frames[part]
-        features = np.zeros((len(rows), room, len(self._statistics.mean)), np.float32)
+        times = 2 if self._paired and augmentation is not None else 1
+        features = np.zeros((len(rows), times, room, len(self._statistics.mean)), np.float32)
         labels = np.zeros((len(rows), label_room), np.int32)
         randoms = random.spawn(len(planned.rows))[part]
         for place, (row, view, own) in enumerate(zip(rows, views, randoms, strict=True)):
             utterance = change_tempo(self._views[view].utterance(row), int(frames[place]))
-            features[place, : len(utterance)] = self._vary(utterance, augmentation, masks, own)
+            utterance = self._vary(utterance, augmentation, own)
+            for copy in range(times):
+                masked = self._mask(utterance, augmentation, masks, own)
+                features[place, copy, : len(utterance)] = masked
             labels[place, : len(self._labels[row])] = self._labels[row]
         return Batch(
-            features=features,
-            lengths=frames.astype(np.int32),
-            labels=labels,
-            label_lengths=self._label_lengths[rows],
-            shares=self._shares(planned.rows)[part],
+            features=features.reshape(-1, *features.shape[2:]),
+            lengths=np.repeat(frames, times).astype(np.int32),
+            labels=np.repeat(labels, times, axis=0),
+            label_lengths=np.repeat(self._label_lengths[rows], times),
+            shares=np.repeat(self._shares(planned.rows)[part] / np.float32(times), times),
         )
 
     def _vary(
         self,
         utterance: np.ndarray,
         augmentation: AugmentationSettings | None,
-        masks: float,
         random: np.random.Generator,
     ) -> np.ndarray:
-        """Return one utterance's features (frames, size) augmented and normalised."""
+        """Return one utterance's features (frames, size) varied and normalised."""
         if augmentation is not None and augmentation.vocal_tract:
             stretch = random.uniform(-augmentation.vocal_tract, augmentation.vocal_tract)
             utterance = stretch_bands(utterance, 1 + stretch)
         if augmentation is not None and self._surroundings is not None:
             utterance = self._surroundings.change(utterance, random, self._voice)
-        utterance = self._statistics.normalise(utterance)
+        return self._statistics.normalise(utterance)
+
+    def _mask(
+        self,
+        utterance: np.ndarray,
+        augmentation: AugmentationSettings | None,
+        masks: float,
+        random: np.random.Generator,
+    ) -> np.ndarray:
+        """Return one utterance's normalised features (frames, size) with masks."""
         if augmentation is None or not masks:
             return utterance
         return mask_features(utterance, augmentation, self._frame_s, random, masks)

@@ -18,12 +18,17 @@ class CtcModel(keras.Model):  # type: ignore[misc]
         network: Gives logits, or a list: the logits and those of intermediate layers.
         intermediate_weight: Share of the loss that the mean over the intermediate ones
             has (Lee and Watanabe, 2021).
+        consistency: Weight of :func:`divergence` beside the final loss; above 0, rows come
+            in pairs.
     """
 
-    def __init__(self, network: keras.Model, intermediate_weight: float = 0.0) -> None:
+    def __init__(
+        self, network: keras.Model, intermediate_weight: float = 0.0, consistency: float = 0.0
+    ) -> None:
         super().__init__()
         self.network = network
         self.intermediate_weight = intermediate_weight
+        self.consistency = consistency
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         return self.network(inputs, training=training)
@@ -37,10 +42,19 @@ class CtcModel(keras.Model):  # type: ignore[misc]
         training: bool = True,
     ) -> Any:
         if not isinstance(y_pred, list | tuple):
-            return _loss(y, y_pred)
-        final, *intermediate = (_loss(y, logits) for logits in y_pred)
+            return self._final_loss(y, y_pred)
+        logits, *others = y_pred
+        intermediate = sum(_loss(y, other) for other in others) / len(others)
         weight = self.intermediate_weight
-        return (1 - weight) * final + weight * (sum(intermediate) / len(intermediate))
+        return (1 - weight) * self._final_loss(y, logits) + weight * intermediate
+
+    def _final_loss(self, targets: Any, logits: Any) -> Any:
+        loss = _loss(targets, logits)
+        if not self.consistency:
+            return loss
+        _, _, logit_lengths, shares = targets
+        differences = divergence(logits, logit_lengths)
+        return loss + self.consistency * ops.sum(differences * ops.cast(shares, differences.dtype))
 
 
 class GuardedAdam(keras.optimizers.Adam):  # type: ignore[misc]
@@ -67,6 +81,25 @@ class GuardedAdam(keras.optimizers.Adam):  # type: ignore[misc]
             for gradient in grads
         ]
         super().apply(safe, trainable_variables)
+
+
+def divergence(logits: Any, lengths: Any) -> Any:
+    """Return how far what each row reads is from what the other of its pair does, float (batch,).
+
+    The Kullback-Leibler divergence of the row's symbols from the other's, summed over the
+    frames; the other counts as given, without a gradient (CR-CTC; Yao et al., 2024).
+
+    Args:
+        logits: (batch, frames, symbols), the batch even: rows 0 and 1 are a pair, and so on.
+        lengths: int (batch,) frames; the same for both of a pair.
+    """
+    scores = ops.log_softmax(logits)
+    frames, symbols = ops.shape(logits)[1:]
+    pairs = ops.reshape(ops.stop_gradient(scores), (-1, 2, frames, symbols))
+    others = ops.reshape(ops.flip(pairs, axis=1), (-1, frames, symbols))
+    within = ops.arange(frames)[None] < ops.cast(lengths, "int32")[:, None]
+    each = ops.sum(ops.exp(others) * (others - scores), axis=-1)
+    return ops.sum(ops.where(within, each, ops.zeros_like(each)), axis=-1)
 
 
 def _loss(targets: Any, logits: Any) -> Any:

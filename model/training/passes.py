@@ -50,6 +50,7 @@ def make_corpus(data: TrainingData, recipe: Recipe, statistics: FeatureStatistic
         data.perturbed,
         recipe.perturbation.share,
         Surroundings(recipe.surroundings, recipe.features) if recipe.surroundings.any else None,
+        paired=settings.consistency > 0,
     )
 
 

@@ -86,7 +86,7 @@ def compiled_model(recipe: Recipe, init: ModelBundle | None = None) -> CtcModel:
     network = build_network(recipe.network, heads=settings.intermediate_weight > 0)
     if init is not None:
         init.assign_weights(network)
-    model = CtcModel(network, settings.intermediate_weight)
+    model = CtcModel(network, settings.intermediate_weight, settings.consistency)
     optimizer = GuardedAdam(settings.learning_rate, global_clipnorm=settings.clip_norm)
     model.compile(optimizer, jit_compile=True)
     optimizer.build(model.trainable_variables)

@@ -24,7 +24,7 @@ SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "network_close": (None, [POINTER]),
     "network_size": (SIZE, [POINTER]),
     "network_read": (INT, [POINTER, POINTER, INT, POINTER, POINTER, POINTER]),
-    "network_learn": (INT, [*[POINTER] * 3, INT, *[POINTER] * 5, FLOAT, SEED, POINTER]),
+    "network_learn": (INT, [*[POINTER] * 3, INT, *[POINTER] * 5, *[FLOAT] * 2, SEED, POINTER]),
     "adam_step": (DOUBLE, [SIZE, *[POINTER] * 4, ctypes.c_int64, FLOAT, FLOAT]),
 }
 """Result and arguments of each function of ``step.cpp``."""
@@ -177,11 +177,14 @@ class CompiledNetwork:
         label_lengths: np.ndarray,
         shares: np.ndarray,
         seed: int,
+        consistency: float = 0.0,
     ) -> np.ndarray:
-        """Return each row's negative log-likelihood, float64 (batch,); set the gradients.
+        """Return each row's loss, float64 (batch,); set the gradients.
 
-        Infinite where the labels do not fit the frames, with no part in the gradients; NaN
-        where the features or weights are.
+        It is the negative log-likelihood of the labels and, times ``consistency``, the
+        divergence from the other row of its pair; see
+        :func:`model.training.objective.divergence`.  Infinite where the labels do not fit the
+        frames, with no part in the gradients; NaN where the features or weights are.
 
         Args:
             weights: float32 (weights,).
@@ -192,6 +195,7 @@ class CompiledNetwork:
             label_lengths: int (batch,).
             shares: float (batch,) what each row is multiplied with in the loss.
             seed: Decides what dropout drops; from 0 on.
+            consistency: Above 0, rows 0 and 1, 2 and 3 and so on are pairs of the same length.
 
         Raises:
             ValueError: If an array is of another shape or type, or a value out of range.
@@ -200,6 +204,8 @@ class CompiledNetwork:
         if not 0 <= seed < 1 << 64:
             raise ValueError(f"seed must be 0 to 2 to the power of 64, got {seed}")
         rows = _Rows(self.settings, features, lengths)
+        if consistency and (len(lengths) % 2 or np.any(lengths[::2] != lengths[1::2])):
+            raise ValueError(f"lengths must come in equal pairs, got {lengths.tolist()}")
         counts = _integers("label_lengths", label_lengths, (len(rows.order),))
         said = _integers("labels", labels, (len(rows.order), labels.shape[-1]))
         within = np.arange(labels.shape[-1]) < counts[:, None]
@@ -216,7 +222,7 @@ class CompiledNetwork:
             *(_address(array, np.float32, (self.size,)) for array in (weights, gradients)),
             *(len(rows.order), rows.features.ctypes.data, rows.lengths.ctypes.data),
             *(array.ctypes.data for array in (packed, counts, ordered)),
-            *(self.settings.dropout, seed, losses.ctypes.data),
+            *(self.settings.dropout, consistency, seed, losses.ctypes.data),
         )
         result = np.empty_like(losses)
         result[rows.order] = losses

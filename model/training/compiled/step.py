@@ -58,6 +58,7 @@ class CompiledStep:
             batch.label_lengths,
             batch.shares,
             (self._settings.seed << 32) + self._step,
+            self._settings.consistency,
         )
         loss = float(losses @ batch.shares.astype(np.float64))
         if not math.isfinite(loss):

@@ -207,6 +207,44 @@ def test_parts_of_a_batch_are_those_of_the_whole() -> None:
     assert (whole.shares @ whole.label_lengths) == pytest.approx(1)
 
 
+def test_paired_batches_hold_every_utterance_twice_masked_apart() -> None:
+    lengths = [18, 19, 20, 20, 15]
+    frames = np.random.default_rng(0).normal(size=(sum(lengths), BANDS)).astype(np.float16)
+    paired, plain = (
+        Corpus(
+            cached(frames, lengths),
+            [[1], [1, 2], [3], [2, 1, 2], [1]],
+            STATISTICS,
+            stride=2,
+            batch_frames=80,
+            bucket_frames=(20, 40),
+            frame_s=0.01,
+            paired=paired,
+        )
+        for paired in (True, False)
+    )
+    augmentation = AugmentationSettings(vocal_tract=0, band_masks=1, band_mask_size=3)
+    plans = paired.plan(np.ones(5, int), seeded())
+    assert {len(planned.rows) for planned in plans} == {2}
+    assert {len(planned.rows) for planned in plain.plan(np.ones(5, int), seeded())} == {4}
+    planned = plans[0]
+    batch, single = (data.assemble(planned, augmentation, 1, seeded(3)) for data in (paired, plain))
+    for name in ("lengths", "labels", "label_lengths"):
+        values = getattr(batch, name)
+        np.testing.assert_array_equal(values[::2], getattr(single, name))
+        np.testing.assert_array_equal(values[1::2], values[::2])
+    np.testing.assert_allclose(batch.shares[::2] + batch.shares[1::2], single.shares)
+    unmasked = plain.assemble(planned, None, 0, seeded()).features
+    differing = False
+    for row, features in enumerate(batch.features):
+        hidden = features != unmasked[row // 2]
+        assert not features[hidden].any()
+        differing |= not np.array_equal(features, batch.features[row ^ 1])
+    assert differing
+    judged = paired.assemble(planned, None, 0, seeded())
+    np.testing.assert_array_equal(judged.features, unmasked)
+
+
 def test_masks_grow_over_the_training() -> None:
     settings = AugmentationSettings(masks_from=0.2, masks_full=0.6)
     strengths = [settings.mask_strength(share) for share in (0, 0.19, 0.2, 0.4, 0.6, 1)]

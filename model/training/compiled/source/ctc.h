@@ -149,6 +149,23 @@ template <class Number> double pass_both_ways(const Utterance &own, Number *work
   return whole || !std::isfinite(loss) ? loss : std::nan("");
 }
 
+// Returns how far what is read of an utterance is from what is read of another view of it, times
+// a weight, and adds it to the gradient: the Kullback-Leibler divergence of its symbols from the
+// other's, which count as given (CR-CTC; Yao et al., 2024).
+inline double pair_loss(const Utterance &own, const Utterance &other, float weight) {
+  double loss = 0;
+  for (int frame = 0; frame < own.frames; frame++) {
+    const float *read = own.scores + own.places[frame], *said = other.scores + own.places[frame];
+    float *gradient = own.gradient + own.places[frame];
+    for (int symbol = 0; symbol < own.symbols; symbol++) {
+      float wanted = std::exp(said[symbol]);
+      loss += wanted * (said[symbol] - read[symbol]);
+      gradient[symbol] += own.share * weight * (std::exp(read[symbol]) - wanted);
+    }
+  }
+  return weight * loss;
+}
+
 // Returns the negative logarithm of the probability of an utterance's labels, and sets its
 // gradient.  Infinite, with a gradient of zeros, where no path is short enough; NaN where the
 // scores are.

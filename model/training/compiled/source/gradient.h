@@ -33,6 +33,11 @@ inline void Network::judge(const Frames &frames, const Transcripts &transcripts,
 #pragma omp parallel for schedule(dynamic, 1)
   for (int i = 0; i < frames.utterances; i++)
     losses[i] = utterance_loss(all[i], workspace + rooms[i]);
+  if (transcripts.consistency > 0)
+#pragma omp parallel for
+    for (int i = 0; i < frames.utterances; i++)
+      if (std::isfinite(losses[i]))
+        losses[i] += pair_loss(all[i], all[i ^ 1], transcripts.consistency);
 }
 
 inline void Network::differentiate(const float *weights, const Frames &frames,

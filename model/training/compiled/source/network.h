@@ -18,6 +18,7 @@ struct Transcripts {
   const int *labels;   // one utterance after the other
   const int *counts;   // labels of each utterance
   const float *shares; // what each utterance's loss is multiplied with in the sum
+  float consistency;   // weight of the difference of two utterances that are a pair, or 0
 };
 
 // What a recurrent layer keeps from the way there for the way back.

@@ -62,16 +62,17 @@ int network_read(Network *network, const float *weights, int utterances, const f
 // Computes the loss of each utterance, and the gradient of the sum of these times the shares.
 //
 // labels: of one utterance after the other; dropout: share of the recurrent layers' inputs that
-// is dropped, drawn by the seed.
+// is dropped, drawn by the seed; consistency: weight of what tells the utterances of a pair, one
+// after the other in order, apart, or 0.
 int network_learn(Network *network, const float *weights, float *gradients, int utterances,
                   const float *features, const int *lengths, const int *labels,
-                  const int *label_counts, const float *shares, float dropout, uint64_t seed,
-                  double *losses) {
+                  const int *label_counts, const float *shares, float dropout, float consistency,
+                  uint64_t seed, double *losses) {
   return guarded([&] {
     Frames frames(network->shape, utterances, lengths);
     Dropout own(dropout, seed);
     network->read(weights, frames, features, own, true);
-    network->judge(frames, {labels, label_counts, shares}, losses);
+    network->judge(frames, {labels, label_counts, shares, consistency}, losses);
     network->differentiate(weights, frames, own, gradients);
   });
 }

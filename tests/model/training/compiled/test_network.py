@@ -7,11 +7,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from scipy.special import log_softmax, logsumexp
+from scipy.special import log_softmax, logsumexp, rel_entr
 
 from model.network import build_network, ctc_loss
 from model.recipe import NetworkSettings
 from model.training.compiled.library import CompiledNetwork, StepLibrary, shape_problem
+from model.training.objective import CtcModel, divergence
 from model.weights import weight_shapes
 
 # An odd number of features in a window: the last of them has no other to be paired with.
@@ -118,6 +119,69 @@ def test_logits_losses_and_gradients_are_those_of_keras(
     assert parts.keys() == gradients.keys()
     for name, expected in gradients.items():
         assert distance(parts[name], expected) < tolerance(library), name
+
+
+PAIRED = {name: np.repeat(values, 2, axis=0) for name, values in batch().items()}
+
+
+def distances_of_pairs(logits: np.ndarray, frames: np.ndarray) -> np.ndarray:
+    """Return the divergence of each row's symbols from those of the other of its pair."""
+    scores = log_softmax(logits.astype(float), axis=-1)
+    return np.array(
+        [
+            rel_entr(np.exp(scores[row ^ 1, :own]), np.exp(scores[row, :own])).sum()
+            for row, own in enumerate(frames)
+        ]
+    )
+
+
+def test_consistency_is_that_of_keras_and_of_scipy(
+    library: StepLibrary, keras_network: keras.Model
+) -> None:
+    weights, weight = some_weights(), 0.7
+    given = {**PAIRED, "features": PAIRED["features"].copy()}
+    given["features"][1::2, :, 2:4] = 0  # a mask
+    given["features"] = np.where(np.isnan(PAIRED["features"]), np.nan, given["features"])
+    for name, values in split(TINY, weights).items():
+        next(v for v in keras_network.variables if v.path == name).assign(values)
+    lengths = given["lengths"].astype(np.int32)
+    frames = TINY.output_frames(lengths)
+    labels = np.where(given["labels"] == 99, 0, given["labels"]).astype(np.int32)
+    targets = (labels, given["label_lengths"].astype(np.int32), frames, given["shares"])
+    model = CtcModel(keras_network, consistency=weight)
+    with tf.GradientTape() as tape:
+        logits = keras_network([np.nan_to_num(given["features"]), lengths])
+        loss = model.compute_loss(y=targets, y_pred=logits)
+    expected = tape.gradient(loss, [v.value for v in keras_network.trainable_variables])
+    plain = np.asarray(ctc_loss(*targets[:2], logits, frames))
+    distances = distances_of_pairs(np.asarray(logits), frames)
+    assert distances.min() > 0.01
+    np.testing.assert_allclose(np.asarray(divergence(logits, frames)), distances, rtol=1e-4)
+    assert float(loss) == pytest.approx((plain + weight * distances) @ given["shares"], rel=1e-5)
+    network = CompiledNetwork(library, TINY)
+    losses, gradients = learn(network, weights, consistency=weight, **given)
+    np.testing.assert_allclose(losses, plain + weight * distances, rtol=tolerance(library))
+    parts = split(TINY, gradients)
+    for variable, values in zip(keras_network.trainable_variables, expected, strict=True):
+        distant = distance(parts[variable.path], np.asarray(values))
+        assert distant < tolerance(library), variable.path
+
+
+def test_what_is_equal_is_consistent(plain: StepLibrary) -> None:
+    network, weights = CompiledNetwork(plain, TINY), some_weights()
+    alone, gradients = learn(network, weights, **PAIRED)
+    paired, own_gradients = learn(network, weights, consistency=5.0, **PAIRED)
+    np.testing.assert_allclose(paired, alone, rtol=1e-6)
+    np.testing.assert_allclose(own_gradients, gradients, atol=1e-5)
+
+
+def test_rows_that_are_no_pairs_are_refused(plain: StepLibrary) -> None:
+    network = CompiledNetwork(plain, TINY)
+    for lengths in (LENGTHS, np.array([23, 23, 40, 37])):
+        count = len(lengths)
+        short = {name: values[:count] for name, values in batch().items()}
+        with pytest.raises(ValueError, match="lengths must come in equal pairs"):
+            learn(network, some_weights(), consistency=0.1, **{**short, "lengths": lengths})
 
 
 def summed_loss(logits: np.ndarray) -> float:

@@ -16,6 +16,7 @@ from model.training.export import bundle_from_run
 from model.training.feature_cache import CachedFeatures, FeatureShard
 from model.training.passes import TrainingData
 from model.training.trainer import Trainer
+from model.variation.augmentation import AugmentationSettings
 
 Make = Callable[..., Trainer]
 
@@ -121,9 +122,15 @@ def test_a_stopped_training_goes_on_as_if_it_never_stopped(
     assert parts.progress.loss == whole.progress.loss
 
 
+@pytest.mark.parametrize("consistency", [0.0, 0.5])
 def test_a_training_may_go_on_with_the_other_step(
-    plain: StepLibrary, make_trainer: Make, recipe: Recipe
+    plain: StepLibrary, make_trainer: Make, recipe: Recipe, consistency: float
 ) -> None:
+    masks = AugmentationSettings(
+        vocal_tract=0, band_masks=1, band_mask_size=4, masks_from=0, masks_full=0
+    )
+    training = replace(recipe.training, consistency=consistency)
+    recipe = replace(recipe, training=training, augmentation=masks)
     by_keras = run_to_step(make_trainer, 99, "keras", recipe)
     run_to_step(make_trainer, 1, "mixed", recipe)
     run_to_step(make_trainer, 3, "mixed", recipe, library=plain)
