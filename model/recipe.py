@@ -30,6 +30,7 @@ from model.variation.surroundings import SurroundingsSettings
 Cell = Literal["gru", "lstm", "rnn"]
 Normalisation = Literal["layer", "batch", "none"]
 Decay = Literal["cosine", "linear", "constant"]
+Optimizer = Literal["adam", "muon"]
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,8 @@ class TrainingSettings:
         batch_s: Seconds of speech in a batch, padding included.
         bucket_s: Rising lengths to which utterances are padded, seconds; few
             lengths mean few compilations.
-        learning_rate: Highest rate of Adam.
+        optimizer: Adam for all weights, or Muon for the matrices within the network.
+        learning_rate: Highest rate.
         warmup_steps: Steps over which the rate rises.
         hold: Share of the training during which the rate stays at its highest.
         decay: How the rate falls after that.
@@ -185,6 +187,7 @@ class TrainingSettings:
     passes: int = 10
     batch_s: float = 90.0
     bucket_s: tuple[float, ...] = (1.5, 2.2, 3.0, 4.0, 5.2, 6.8, 9.0, 12.0, 14.5, 17.0)
+    optimizer: Optimizer = "adam"
     learning_rate: float = 1.5e-3
     warmup_steps: int = 200
     hold: float = 0.2
@@ -216,6 +219,7 @@ class TrainingSettings:
                     and all(a < b for a, b in zip((0.0, *lengths), lengths, strict=False))
                 ),
             ),
+            one_of(get_args(Optimizer), "optimizer"),
             one_of(get_args(Decay), "decay"),
             between(0, 1, "hold", "final_rate"),
             Rule(

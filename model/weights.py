@@ -55,6 +55,21 @@ def weight_shapes(network: NetworkSettings) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
+def matrix_gates(network: NetworkSettings) -> dict[str, int]:
+    """Return the weights that are matrices within the network, and of how many gates each is.
+
+    The gates lie beside each other along the last axis; a convolution's kernel is one matrix
+    of its windows.  The last layer, which gives the symbols, is left out.
+    """
+    kernels = {f"convolution_{index}/kernel": 1 for index in range(len(network.kernels))}
+    recurrent = {
+        name: GATES[network.cell]
+        for name in weight_shapes(network)
+        if name.startswith(f"{network.cell}_") and name.endswith("kernel")
+    }
+    return kernels | recurrent
+
+
 def weight_problems(
     weights: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]]
 ) -> list[str]:

@@ -13,7 +13,8 @@ from model.network import build_network
 from model.recipe import Recipe
 from model.training.batches import Batch
 from model.training.distribution import Distribution
-from model.training.objective import CtcModel, GuardedAdam
+from model.training.objective import CtcModel, GuardedAdam, GuardedMuon
+from model.weights import matrix_gates
 
 
 class Step(Protocol):
@@ -87,14 +88,18 @@ def compiled_model(recipe: Recipe, init: ModelBundle | None = None) -> CtcModel:
     if init is not None:
         init.assign_weights(network)
     model = CtcModel(network, settings.intermediate_weight, settings.consistency)
-    optimizer = GuardedAdam(settings.learning_rate, global_clipnorm=settings.clip_norm)
+    rate, norm = settings.learning_rate, settings.clip_norm
+    if settings.optimizer == "muon":
+        optimizer = GuardedMuon(matrix_gates(recipe.network), rate, norm)
+    else:
+        optimizer = GuardedAdam(rate, global_clipnorm=norm)
     model.compile(optimizer, jit_compile=True)
     optimizer.build(model.trainable_variables)
     return model
 
 
 def optimizer_moments(model: keras.Model) -> tuple[list[Any], list[Any]]:
-    """Return Adam's momentum and velocity variables, in the order of the trainable ones."""
+    """Return the momentum and velocity variables, in the order of the trainable ones."""
     variables = model.optimizer.variables
     return tuple(  # type: ignore[return-value]
         [variable for variable in variables if variable.path.endswith(f"_{kind}")]

@@ -26,6 +26,7 @@ SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "network_read": (INT, [POINTER, POINTER, INT, POINTER, POINTER, POINTER]),
     "network_learn": (INT, [*[POINTER] * 3, INT, *[POINTER] * 5, *[FLOAT] * 2, SEED, POINTER]),
     "adam_step": (DOUBLE, [SIZE, *[POINTER] * 4, ctypes.c_int64, FLOAT, FLOAT]),
+    "muon_step": (DOUBLE, [POINTER] * 5 + [ctypes.c_int64, FLOAT, FLOAT]),
 }
 """Result and arguments of each function of ``step.cpp``."""
 
@@ -227,6 +228,36 @@ class CompiledNetwork:
         result = np.empty_like(losses)
         result[rows.order] = losses
         return result
+
+    def muon(
+        self,
+        weights: np.ndarray,
+        gradients: np.ndarray,
+        momentum: np.ndarray,
+        velocity: np.ndarray,
+        step: int,
+        learning_rate: float,
+        clip_norm: float,
+    ) -> float:
+        """Make a step of Muon in place; return the norm of the gradients before clipping.
+
+        As :class:`model.training.objective.GuardedMuon` does; the arguments are those of
+        :meth:`StepLibrary.adam`.  Where the norm is not finite nothing is changed.
+
+        Raises:
+            ValueError: If an array is of another shape or type.
+            MemoryError: If there is no memory.
+        """
+        if step < 1:
+            raise ValueError(f"must be a step from 1 on, got {step}")
+        arrays = (weights, gradients, momentum, velocity)
+        addresses = [_address(array, np.float32, (self.size,)) for array in arrays]
+        norm = float(
+            self._functions.muon_step(self._network, *addresses, step, learning_rate, clip_norm)
+        )
+        if norm < 0:
+            raise MemoryError("no memory for the optimizer")
+        return norm
 
     def _call(self, function: Any, *arguments: Any) -> None:
         if function(self._network, *arguments):

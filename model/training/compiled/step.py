@@ -63,7 +63,8 @@ class CompiledStep:
         loss = float(losses @ batch.shares.astype(np.float64))
         if not math.isfinite(loss):
             return loss, math.nan
-        norm = self._library.adam(
+        move = self._network.muon if self._settings.optimizer == "muon" else self._library.adam
+        norm = move(
             weights,
             self._gradients,
             momentum,

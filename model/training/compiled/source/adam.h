@@ -25,18 +25,24 @@ struct Moving {
   float *weights, *momentum, *velocity;
 };
 
-// `step` is 1 for the first.
-inline void move_weights(size_t size, Moving moving, const float *gradients, float gradient_scale,
-                         int64_t step, float learning_rate) {
+// What all weights share in a step; `number` is 1 for the first.
+struct Stride {
+  float gradient_scale;
+  int64_t number;
+  float learning_rate;
+};
+
+inline void move_weights(size_t start, size_t end, Moving moving, const float *gradients,
+                         Stride stride) {
   constexpr double FIRST_DECAY = 0.9, SECOND_DECAY = 0.999;
   constexpr float FIRST = float(1 - FIRST_DECAY), SECOND = float(1 - SECOND_DECAY);
   constexpr float EPSILON = 1e-7f;
-  double first = 1 - std::pow(FIRST_DECAY, double(step));
-  double second = 1 - std::pow(SECOND_DECAY, double(step));
-  float rate = float(learning_rate * std::sqrt(second) / first);
+  double first = 1 - std::pow(FIRST_DECAY, double(stride.number));
+  double second = 1 - std::pow(SECOND_DECAY, double(stride.number));
+  float rate = float(stride.learning_rate * std::sqrt(second) / first);
 #pragma omp parallel for simd
-  for (size_t i = 0; i < size; i++) {
-    float gradient = gradients[i] * gradient_scale;
+  for (size_t i = start; i < end; i++) {
+    float gradient = gradients[i] * stride.gradient_scale;
     moving.momentum[i] += (gradient - moving.momentum[i]) * FIRST;
     moving.velocity[i] += (gradient * gradient - moving.velocity[i]) * SECOND;
     moving.weights[i] -= rate * moving.momentum[i] / (std::sqrt(moving.velocity[i]) + EPSILON);

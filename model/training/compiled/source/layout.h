@@ -24,6 +24,14 @@ struct NormPlace {
   size_t gamma, beta;
 };
 
+// Matrices of the same size beside each other, as the gates of a recurrent layer have them.
+struct MatrixPlace {
+  size_t start;
+  int rows, columns, gates;
+
+  size_t end() const { return start + size_t(rows) * columns * gates; }
+};
+
 struct RecurrentPlace {
   size_t kernel, recurrent, bias;
 };
@@ -35,18 +43,20 @@ struct Layout {
   std::vector<RecurrentPlace> recurrent;  // both directions of the first layer, and so on
   std::vector<NormPlace> recurrent_norm;
   size_t dense_kernel, dense_bias;
+  std::vector<MatrixPlace> matrices;  // all but the dense layer's, one after the other
   size_t size = 0;
 
   explicit Layout(const Shape &shape) {
     size_t filters = shape.filters, gates = shape.gates(), width = shape.width();
     for (int index = 0; index < CONVOLUTIONS; index++) {
-      kernel[index] = take(shape.kernels[index] * shape.convolved(index) * filters);
+      kernel[index] = take_matrix(shape.kernels[index] * shape.convolved(index), shape.filters, 1);
       bias[index] = take(filters);
       convolution_norm[index] = take_norm(filters);
     }
     for (int layer = 0; layer < shape.layers; layer++) {
       for (int direction = 0; direction < DIRECTIONS; direction++) {
-        size_t own = take(shape.entering(layer) * gates), inner = take(shape.units * gates);
+        size_t own = take_matrix(shape.entering(layer), shape.units, GATES);
+        size_t inner = take_matrix(shape.units, shape.units, GATES);
         recurrent.push_back({own, inner, take(2 * gates)});
       }
       recurrent_norm.push_back(take_norm(width));
@@ -59,6 +69,11 @@ private:
   size_t take(size_t count) {
     size += count;
     return size - count;
+  }
+
+  size_t take_matrix(int rows, int columns, int gates) {
+    matrices.push_back({size, rows, columns, gates});
+    return take(matrices.back().end() - size);
   }
 
   NormPlace take_norm(size_t count) {

@@ -9,6 +9,7 @@
 #include "ctc.h"
 #include "layers.h"
 #include "layout.h"
+#include "muon.h"
 #include "packed.h"
 #include "products.h"
 #include "recurrent.h"
@@ -46,6 +47,7 @@ public:
 
   const Shape shape;
   const Layout layout;
+  Muon muon;
 
   // Computes the logits of the frames of all utterances: (rows, PANEL), of which the first are
   // those of the symbols.

@@ -84,7 +84,21 @@ double adam_step(size_t size, float *weights, const float *gradients, float *mom
   double norm = gradient_norm(size, gradients);
   if (!std::isfinite(norm)) return norm;
   float scale = norm > largest_norm ? float(largest_norm / norm) : 1.f;
-  move_weights(size, {weights, momentum, velocity}, gradients, scale, step, learning_rate);
+  move_weights(0, size, {weights, momentum, velocity}, gradients, {scale, step, learning_rate});
   return norm;
+}
+
+// Makes a step of Muon for the matrices but the last layer's, and of Adam for what is left, as
+// adam_step does; returns a norm below 0 where memory ran out.
+double muon_step(Network *network, float *weights, const float *gradients, float *momentum,
+                 float *velocity, int64_t step, float learning_rate, float largest_norm) {
+  double norm = gradient_norm(network->layout.size, gradients);
+  if (!std::isfinite(norm)) return norm;
+  float scale = norm > largest_norm ? float(largest_norm / norm) : 1.f;
+  int failed = guarded([&] {
+    network->muon.move(network->layout, {weights, momentum, velocity}, gradients,
+                       {scale, step, learning_rate});
+  });
+  return failed ? -1 : norm;
 }
 }

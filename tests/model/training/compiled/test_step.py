@@ -8,13 +8,17 @@ import keras
 import numpy as np
 import pytest
 
+from model.alphabet import Alphabet
 from model.errors import TrainingError
-from model.recipe import NetworkSettings, Recipe
+from model.features import FeatureSettings
+from model.recipe import NetworkSettings, Optimizer, Recipe, TrainingSettings
 from model.training.checkpoint import Progress, newest_checkpoint
-from model.training.compiled.library import StepLibrary
+from model.training.compiled.library import CompiledNetwork, StepLibrary
 from model.training.export import bundle_from_run
 from model.training.feature_cache import CachedFeatures, FeatureShard
+from model.training.objective import GuardedMuon, orthogonal
 from model.training.passes import TrainingData
+from model.training.step import compiled_model
 from model.training.trainer import Trainer
 from model.variation.augmentation import AugmentationSettings
 
@@ -70,6 +74,80 @@ def test_adam_is_that_of_keras(library: StepLibrary) -> None:
         np.testing.assert_allclose(weights, np.asarray(variable), atol=1e-5)
 
 
+# Kernels of 12, 96 and 32 rows and 32 columns: one is wider than high.
+SMALL = NetworkSettings(features=4, symbols=5, kernels=(3, 3), filters=32, layers=2, units=32)
+
+
+def test_muon_is_that_of_keras(library: StepLibrary) -> None:
+    recipe = Recipe(
+        features=FeatureSettings(mels=4),
+        network=SMALL,
+        alphabet=Alphabet(("", "a", "b", "c", " ")),
+        training=TrainingSettings(optimizer="muon", clip_norm=3.0),
+    )
+    network = CompiledNetwork(library, SMALL)
+    model = compiled_model(recipe)
+    variables = model.trainable_variables
+    weights = np.concatenate([np.ravel(variable) for variable in variables])
+    momentum, velocity = np.zeros_like(weights), np.zeros_like(weights)
+    random = np.random.default_rng(0)
+    near = 5e-2 if library.factor_bits == 16 else 1e-4
+    for step in range(1, 5):
+        before = weights.copy()
+        gradients = [random.normal(0, 0.02 * step, v.shape).astype(np.float32) for v in variables]
+        old = [np.array(variable) for variable in variables]
+        model.optimizer.learning_rate.assign(0.1 / step)
+        model.optimizer.apply([keras.ops.convert_to_tensor(g) for g in gradients])
+        flat = np.concatenate([gradient.ravel() for gradient in gradients])
+        norm = network.muon(weights, flat, momentum, velocity, step, 0.1 / step, 3.0)
+        assert norm == pytest.approx(np.linalg.norm(flat), rel=1e-5)
+        ends = np.cumsum([gradient.size for gradient in gradients])[:-1]
+        moved = np.split(weights - before, ends)
+        for variable, values, own in zip(variables, old, moved, strict=True):
+            expected = np.array(variable) - values
+            distance = np.linalg.norm(own.reshape(values.shape) - expected)
+            assert distance < near * np.linalg.norm(expected), variable.path
+
+
+def test_muon_of_one_gate_is_that_of_keras_itself() -> None:
+    random = np.random.default_rng(1)
+    for shape in ((20, 8), (8, 20), (8, 8)):
+        start = random.normal(size=shape).astype(np.float32)
+        ours, theirs = keras.Variable(start), keras.Variable(start)
+        own = GuardedMuon({ours.path: 1}, 0.1, 1e9)
+        other = keras.optimizers.Muon(0.1, weight_decay=None, adam_weight_decay=None)
+        own.build([ours])
+        other.build([theirs])
+        for _ in range(3):
+            gradient = keras.ops.convert_to_tensor(random.normal(size=shape).astype(np.float32))
+            own.apply([gradient], [ours])
+            other.apply([gradient], [theirs])
+        np.testing.assert_allclose(np.asarray(ours), np.asarray(theirs), atol=1e-5)
+
+
+def test_orthogonal_matrices_keep_their_directions() -> None:
+    given = np.random.default_rng(2).normal(size=(3, 40, 12)).astype(np.float32)
+    for matrices in (given, given.transpose(0, 2, 1)):
+        for before, after in zip(matrices, np.asarray(orthogonal(matrices)), strict=True):
+            left, _, right = np.linalg.svd(before, full_matrices=False)
+            lengths = left.T @ after @ right.T
+            assert np.all((np.diag(lengths) > 0.6) & (np.diag(lengths) < 1.3))
+            np.testing.assert_allclose(lengths, np.diag(np.diag(lengths)), atol=1e-3)
+
+
+def test_muon_leaves_everything_alone_where_a_gradient_is_not_finite(plain: StepLibrary) -> None:
+    network = CompiledNetwork(plain, SMALL)
+    weights, momentum, velocity, gradients = (np.ones(network.size, np.float32) for _ in range(4))
+    gradients[40] = np.nan
+    assert not np.isfinite(network.muon(weights, gradients, momentum, velocity, 1, 0.1, 1.0))
+    for array in (weights, momentum, velocity):
+        np.testing.assert_array_equal(array, 1)
+    with pytest.raises(ValueError, match="must be a writable float32 array"):
+        network.muon(weights, gradients[1:], momentum, velocity, 1, 0.1, 1.0)
+    with pytest.raises(ValueError, match="a step from 1 on"):
+        network.muon(weights, gradients, momentum, velocity, 0, 0.1, 1.0)
+
+
 def test_adam_leaves_everything_alone_where_a_gradient_is_not_finite(plain: StepLibrary) -> None:
     weights, momentum, velocity = (np.ones(9, np.float32) for _ in range(3))
     gradients = np.ones(9, np.float32)
@@ -122,14 +200,14 @@ def test_a_stopped_training_goes_on_as_if_it_never_stopped(
     assert parts.progress.loss == whole.progress.loss
 
 
-@pytest.mark.parametrize("consistency", [0.0, 0.5])
+@pytest.mark.parametrize(("optimizer", "consistency"), [("adam", 0.0), ("muon", 0.5)])
 def test_a_training_may_go_on_with_the_other_step(
-    plain: StepLibrary, make_trainer: Make, recipe: Recipe, consistency: float
+    plain: StepLibrary, make_trainer: Make, recipe: Recipe, optimizer: Optimizer, consistency: float
 ) -> None:
     masks = AugmentationSettings(
         vocal_tract=0, band_masks=1, band_mask_size=4, masks_from=0, masks_full=0
     )
-    training = replace(recipe.training, consistency=consistency)
+    training = replace(recipe.training, consistency=consistency, optimizer=optimizer)
     recipe = replace(recipe, training=training, augmentation=masks)
     by_keras = run_to_step(make_trainer, 99, "keras", recipe)
     run_to_step(make_trainer, 1, "mixed", recipe)
