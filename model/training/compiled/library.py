@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from model.errors import StepError
-from model.recipe import NetworkSettings
+from model.recipe import NetworkSettings, Optimizer
 from model.weights import weight_shapes
 
 PANEL = 32
@@ -25,8 +25,7 @@ SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "network_size": (SIZE, [POINTER]),
     "network_read": (INT, [POINTER, POINTER, INT, POINTER, POINTER, POINTER]),
     "network_learn": (INT, [*[POINTER] * 3, INT, *[POINTER] * 5, *[FLOAT] * 2, SEED, POINTER]),
-    "adam_step": (DOUBLE, [SIZE, *[POINTER] * 4, ctypes.c_int64, FLOAT, FLOAT]),
-    "muon_step": (DOUBLE, [POINTER] * 5 + [ctypes.c_int64, FLOAT, FLOAT]),
+    "network_move": (DOUBLE, [POINTER, INT, *[POINTER] * 4, ctypes.c_int64, FLOAT, FLOAT]),
 }
 """Result and arguments of each function of ``step.cpp``."""
 
@@ -58,40 +57,6 @@ class StepLibrary:
     def factor_bits(self) -> int:
         """Bits of the numbers that are multiplied: 16 (bfloat16) or 32; sums have 32."""
         return int(self.functions.factor_bits())
-
-    def adam(
-        self,
-        weights: np.ndarray,
-        gradients: np.ndarray,
-        momentum: np.ndarray,
-        velocity: np.ndarray,
-        step: int,
-        learning_rate: float,
-        clip_norm: float,
-    ) -> float:
-        """Make a step of Adam in place; return the norm of the gradients before clipping.
-
-        Where the norm is not finite nothing is changed.
-
-        Args:
-            weights: float32 (weights,), as are the others.
-            gradients: Of the loss.
-            momentum: Moving average of the gradients.
-            velocity: Moving average of their squares.
-            step: Number of the step; the first is 1.
-            learning_rate: Of the step.
-            clip_norm: Largest norm.
-
-        Raises:
-            ValueError: If an array is of another shape or type.
-        """
-        arrays = (weights, gradients, momentum, velocity)
-        addresses = [_address(array, np.float32, weights.shape) for array in arrays]
-        if weights.ndim != 1 or step < 1:
-            raise ValueError(f"must be one row and a step from 1 on, got {weights.shape}, {step}")
-        return float(
-            self.functions.adam_step(weights.size, *addresses, step, learning_rate, clip_norm)
-        )
 
 
 def shape_problem(network: NetworkSettings) -> str:
@@ -229,8 +194,9 @@ class CompiledNetwork:
         result[rows.order] = losses
         return result
 
-    def muon(
+    def move(
         self,
+        optimizer: Optimizer,
         weights: np.ndarray,
         gradients: np.ndarray,
         momentum: np.ndarray,
@@ -239,22 +205,33 @@ class CompiledNetwork:
         learning_rate: float,
         clip_norm: float,
     ) -> float:
-        """Make a step of Muon in place; return the norm of the gradients before clipping.
+        """Make a step of the optimizer in place; return the norm of the gradients before clipping.
 
-        As :class:`model.training.objective.GuardedMuon` does; the arguments are those of
-        :meth:`StepLibrary.adam`.  Where the norm is not finite nothing is changed.
+        As :class:`model.training.objective.GuardedAdam` or
+        :class:`model.training.objective.GuardedMuon` does, but that nothing is changed where the
+        norm is not finite.
+
+        Args:
+            optimizer: Which of them.
+            weights: float32 (weights,), as are the others.
+            gradients: Of the loss.
+            momentum: Moving average of the gradients.
+            velocity: Moving average of their squares, of the weights that Adam moves.
+            step: Number of the step; the first is 1.
+            learning_rate: Of the step.
+            clip_norm: Largest norm.
 
         Raises:
-            ValueError: If an array is of another shape or type.
+            ValueError: If an array is of another shape or type, or the step below 1.
             MemoryError: If there is no memory.
         """
         if step < 1:
             raise ValueError(f"must be a step from 1 on, got {step}")
         arrays = (weights, gradients, momentum, velocity)
         addresses = [_address(array, np.float32, (self.size,)) for array in arrays]
-        norm = float(
-            self._functions.muon_step(self._network, *addresses, step, learning_rate, clip_norm)
-        )
+        move = self._functions.network_move
+        muon = int(optimizer == "muon")
+        norm = float(move(self._network, muon, *addresses, step, learning_rate, clip_norm))
         if norm < 0:
             raise MemoryError("no memory for the optimizer")
         return norm

@@ -29,7 +29,6 @@ class CompiledStep:
     """
 
     def __init__(self, library: StepLibrary, model: keras.Model, recipe: Recipe) -> None:
-        self._library = library
         self._network = CompiledNetwork(library, recipe.network)
         self._settings = recipe.training
         self._optimizer = model.optimizer
@@ -63,8 +62,8 @@ class CompiledStep:
         loss = float(losses @ batch.shares.astype(np.float64))
         if not math.isfinite(loss):
             return loss, math.nan
-        move = self._network.muon if self._settings.optimizer == "muon" else self._library.adam
-        norm = move(
+        norm = self._network.move(
+            self._settings.optimizer,
             weights,
             self._gradients,
             momentum,

@@ -77,27 +77,23 @@ int network_learn(Network *network, const float *weights, float *gradients, int 
   });
 }
 
-// Makes a step of Adam, the gradients clipped to a norm; returns the norm before.  Where that is
-// not finite nothing is changed.
-double adam_step(size_t size, float *weights, const float *gradients, float *momentum,
-                 float *velocity, int64_t step, float learning_rate, float largest_norm) {
+// Makes a step of Adam, or of Muon for the matrices but the last layer's, the gradients clipped to
+// a norm; returns the norm before.  Where that is not finite nothing is changed; it is below 0
+// where memory ran out.
+double network_move(Network *network, int muon, float *weights, const float *gradients,
+                    float *momentum, float *velocity, int64_t step, float learning_rate,
+                    float largest_norm) {
+  size_t size = network->layout.size;
   double norm = gradient_norm(size, gradients);
   if (!std::isfinite(norm)) return norm;
   float scale = norm > largest_norm ? float(largest_norm / norm) : 1.f;
-  move_weights(0, size, {weights, momentum, velocity}, gradients, {scale, step, learning_rate});
-  return norm;
-}
-
-// Makes a step of Muon for the matrices but the last layer's, and of Adam for what is left, as
-// adam_step does; returns a norm below 0 where memory ran out.
-double muon_step(Network *network, float *weights, const float *gradients, float *momentum,
-                 float *velocity, int64_t step, float learning_rate, float largest_norm) {
-  double norm = gradient_norm(network->layout.size, gradients);
-  if (!std::isfinite(norm)) return norm;
-  float scale = norm > largest_norm ? float(largest_norm / norm) : 1.f;
+  Moving moving{weights, momentum, velocity};
+  Stride stride{scale, step, learning_rate};
   int failed = guarded([&] {
-    network->muon.move(network->layout, {weights, momentum, velocity}, gradients,
-                       {scale, step, learning_rate});
+    if (muon)
+      network->muon.move(network->layout, moving, gradients, stride);
+    else
+      move_weights(0, size, moving, gradients, stride);
   });
   return failed ? -1 : norm;
 }

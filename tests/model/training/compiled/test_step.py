@@ -58,24 +58,24 @@ def by_place(trainer: Trainer) -> dict[str, np.ndarray]:
     return {"/".join(name.split("/")[:2]): values for name, values in found}
 
 
+# Kernels of 12, 96 and 32 rows and 32 columns: one is wider than high.
+SMALL = NetworkSettings(features=4, symbols=5, kernels=(3, 3), filters=32, layers=2, units=32)
+
+
 def test_adam_is_that_of_keras(library: StepLibrary) -> None:
-    random = np.random.default_rng(0)
-    weights = random.normal(size=100).astype(np.float32)
+    network, random = CompiledNetwork(library, SMALL), np.random.default_rng(0)
+    weights = random.normal(size=network.size).astype(np.float32)
     variable = keras.Variable(weights)
     optimizer = keras.optimizers.Adam(0.1, global_clipnorm=3.0)
     optimizer.build([variable])
     momentum, velocity = np.zeros_like(weights), np.zeros_like(weights)
     for step in range(1, 7):
-        gradients = random.normal(0, 0.1 * step, 100).astype(np.float32)
+        gradients = random.normal(0, 0.008 * step, network.size).astype(np.float32)
         optimizer.learning_rate.assign(0.1 / step)
         optimizer.apply([keras.ops.convert_to_tensor(gradients)], [variable])
-        norm = library.adam(weights, gradients, momentum, velocity, step, 0.1 / step, 3.0)
+        norm = network.move("adam", weights, gradients, momentum, velocity, step, 0.1 / step, 3.0)
         assert norm == pytest.approx(np.linalg.norm(gradients), rel=1e-5)
         np.testing.assert_allclose(weights, np.asarray(variable), atol=1e-5)
-
-
-# Kernels of 12, 96 and 32 rows and 32 columns: one is wider than high.
-SMALL = NetworkSettings(features=4, symbols=5, kernels=(3, 3), filters=32, layers=2, units=32)
 
 
 def test_muon_is_that_of_keras(library: StepLibrary) -> None:
@@ -99,7 +99,7 @@ def test_muon_is_that_of_keras(library: StepLibrary) -> None:
         model.optimizer.learning_rate.assign(0.1 / step)
         model.optimizer.apply([keras.ops.convert_to_tensor(g) for g in gradients])
         flat = np.concatenate([gradient.ravel() for gradient in gradients])
-        norm = network.muon(weights, flat, momentum, velocity, step, 0.1 / step, 3.0)
+        norm = network.move("muon", weights, flat, momentum, velocity, step, 0.1 / step, 3.0)
         assert norm == pytest.approx(np.linalg.norm(flat), rel=1e-5)
         ends = np.cumsum([gradient.size for gradient in gradients])[:-1]
         moved = np.split(weights - before, ends)
@@ -135,34 +135,32 @@ def test_orthogonal_matrices_keep_their_directions() -> None:
             np.testing.assert_allclose(lengths, np.diag(np.diag(lengths)), atol=1e-3)
 
 
-def test_muon_leaves_everything_alone_where_a_gradient_is_not_finite(plain: StepLibrary) -> None:
+@pytest.mark.parametrize("optimizer", ["adam", "muon"])
+def test_nothing_is_moved_where_a_gradient_is_not_finite(
+    plain: StepLibrary, optimizer: Optimizer
+) -> None:
     network = CompiledNetwork(plain, SMALL)
     weights, momentum, velocity, gradients = (np.ones(network.size, np.float32) for _ in range(4))
-    gradients[40] = np.nan
-    assert not np.isfinite(network.muon(weights, gradients, momentum, velocity, 1, 0.1, 1.0))
-    for array in (weights, momentum, velocity):
-        np.testing.assert_array_equal(array, 1)
-    with pytest.raises(ValueError, match="must be a writable float32 array"):
-        network.muon(weights, gradients[1:], momentum, velocity, 1, 0.1, 1.0)
-    with pytest.raises(ValueError, match="a step from 1 on"):
-        network.muon(weights, gradients, momentum, velocity, 0, 0.1, 1.0)
+    for value in (np.nan, np.inf):
+        gradients[40] = value
+        norm = network.move(optimizer, weights, gradients, momentum, velocity, 1, 0.1, 1.0)
+        assert not np.isfinite(norm)
+        for array in (weights, momentum, velocity):
+            np.testing.assert_array_equal(array, 1)
 
 
-def test_adam_leaves_everything_alone_where_a_gradient_is_not_finite(plain: StepLibrary) -> None:
-    weights, momentum, velocity = (np.ones(9, np.float32) for _ in range(3))
-    gradients = np.ones(9, np.float32)
-    gradients[4] = np.inf
-    assert not np.isfinite(plain.adam(weights, gradients, momentum, velocity, 1, 0.1, 1.0))
-    np.testing.assert_array_equal(np.stack([weights, momentum, velocity]), np.ones((3, 9)))
-
-
-def test_arrays_that_do_not_fit_adam_are_refused(plain: StepLibrary) -> None:
-    good, short = np.ones(9, np.float32), np.ones(8, np.float32)
+@pytest.mark.parametrize("optimizer", ["adam", "muon"])
+def test_arrays_that_do_not_fit_an_optimizer_are_refused(
+    plain: StepLibrary, optimizer: Optimizer
+) -> None:
+    network = CompiledNetwork(plain, SMALL)
+    good = np.ones(network.size, np.float32)
+    short = good[1:]
     for given in ((good, short, good, good), (good, good, good, short), [good.astype(float)] * 4):
         with pytest.raises(ValueError, match="must be a writable float32 array"):
-            plain.adam(*given, step=1, learning_rate=0.1, clip_norm=1.0)
+            network.move(optimizer, *given, step=1, learning_rate=0.1, clip_norm=1.0)
     with pytest.raises(ValueError, match="a step from 1 on"):
-        plain.adam(good, good, good, good, 0, 0.1, 1.0)
+        network.move(optimizer, good, good, good, good, 0, 0.1, 1.0)
 
 
 def test_a_training_learns_and_leaves_a_model(
